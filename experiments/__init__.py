@@ -1,0 +1,1 @@
+"""The five systems, one folder each. An experiment imports `suite`, never another experiment."""

@@ -1,0 +1,1 @@
+"""What the systems share: config, stage contract, launcher, data sets, metrics, report. No framework."""
