@@ -124,3 +124,5 @@ class SolidConfig:
         for name in ("num_images", "shard_size", "query_shard_size"):
             if getattr(self.store, name) < 1:
                 raise ValueError(f"`store.{name}` must be at least 1")
+
+CONFIG = SolidConfig

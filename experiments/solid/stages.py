@@ -1,0 +1,92 @@
+"""SOLID's stages: what each reads, what decides its result, how it is cut into shards. Order: stages.smk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import ceil
+from pathlib import Path
+
+from experiments.solid.config import SolidConfig
+from suite.stage import Stage
+
+# Sizes for the disk estimate, bytes per pixel; measured on the smoke store (see README, "Disk").
+PNG_BYTES_PER_PIXEL = 1.7
+ANNOTATION_BYTES_PER_IMAGE = 9000
+
+
+def num_target_shards(config: SolidConfig, inputs: Mapping[str, Path] | None = None) -> int:
+    return ceil(config.store.num_images / config.store.shard_size)
+
+
+def num_query_shards(config: SolidConfig, inputs: Mapping[str, Path] | None = None) -> int:
+    """Over the classes that survived cleaning; before that, over the number the config expects (0 if it names none)."""
+    num_classes = config.meshes.num_classes or 0
+    if inputs is not None:
+        num_classes = len(json.loads((inputs["clean"] / "classes.json").read_text(encoding="utf-8")))
+    return ceil(num_classes / config.store.query_shard_size)
+
+
+def target_disk_bytes(config: SolidConfig) -> int:
+    width, height = config.render.resolution
+    return int(config.store.num_images * (width * height * PNG_BYTES_PER_PIXEL + ANNOTATION_BYTES_PER_IMAGE))
+
+
+def query_disk_bytes(config: SolidConfig) -> int:
+    side, shots = config.queries.resolution, config.queries.num_shots
+    return int((config.meshes.num_classes or 64) * shots * side * side * PNG_BYTES_PER_PIXEL)
+
+
+def _stage(name: str, summary: str, run: str, **facts: object) -> Stage:
+    return Stage(
+        system="solid", name=name, summary=summary, toolchain="blender", run=f"experiments.solid.{run}", **facts
+    )  # type: ignore[arg-type]
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        _stage("fetch-meshes", "collect the raw meshes, one class each", "meshes.fetch:run", version=1, config=("meshes",)),
+        _stage(
+            "index", "validate the meshes and number them", "meshes.index:run",
+            version=1, inputs=("meshes",), config=("meshes",), decides=("trimesh",),
+        ),
+        _stage(
+            "clean", "weld, split and centre each mesh; write GLB and geometry", "render.clean:run",
+            version=1, inputs=("meshes", "index"), config=("meshes", "render.texture_limit"), decides=("bpy",),
+        ),
+        _stage(
+            "rooms", "make or read rooms; walls, floors, ceilings, textures", "rooms.stage:run",
+            version=1, config=("rooms",), decides=("bpy", "numpy"),
+        ),
+        _stage(
+            "create-store", "lay out the empty Zarr store", "store.create:run",
+            version=1, inputs=("clean",),
+            config=("store", "render.resolution", "layout.num_objects", "queries.num_shots", "queries.resolution"),
+            decides=("zarr",),
+        ),
+        _stage(
+            "targets", "compose, render and annotate the target pictures", "targets:run",
+            version=1, inputs=("clean", "rooms", "store"), config=("layout", "render", "rooms.ceiling_strength", "store"),
+            decides=("bpy", "numpy"), num_shards=num_target_shards, prepare="experiments.solid.targets:prepare",
+            disk_bytes=target_disk_bytes,
+        ),
+        _stage(
+            "queries", "render each model from all sides", "queries:run",
+            version=1, inputs=("clean", "store"),
+            config=("queries", "render", "layout.size_bins", "layout.size_probs", "store.query_shard_size"),
+            decides=("bpy", "numpy"), num_shards=num_query_shards, prepare="experiments.solid.queries:prepare",
+            disk_bytes=query_disk_bytes,
+        ),
+        _stage(
+            "check", "verify every sample of the store", "store.check:run",
+            version=1, inputs=("clean", "rooms", "store", "targets", "queries"), config=("layout", "store"),
+            flags=("repair",), always=True,
+        ),
+        _stage(
+            "report", "one offline page: pictures, distributions, times, environment", "report:run",
+            version=1, inputs=("clean", "rooms", "store", "targets", "queries", "check"),
+            config=("meshes", "rooms", "layout", "render", "queries", "store"),
+        ),
+    )
+}  # fmt: skip

@@ -1,0 +1,103 @@
+# SOLID, rendering half: meshes and rooms in, an annotated Zarr store and a report page out.
+
+
+rule solid:
+    input:
+        stamp("report"),
+
+
+rule fetch_meshes:
+    output:
+        touch(stamp("fetch-meshes")),
+    params:
+        settings("fetch-meshes"),
+    shell:
+        launch("fetch-meshes")
+
+
+rule index:
+    input:
+        stamp("fetch-meshes"),
+    output:
+        touch(stamp("index")),
+    params:
+        settings("index"),
+    shell:
+        launch("index", meshes="fetch-meshes")
+
+
+rule clean:
+    input:
+        stamp("index"),
+    output:
+        touch(stamp("clean")),
+    params:
+        settings("clean"),
+    shell:
+        launch("clean", meshes="fetch-meshes", index="index")
+
+
+rule rooms:
+    output:
+        touch(stamp("rooms")),
+    params:
+        settings("rooms"),
+    shell:
+        launch("rooms")
+
+
+rule create_store:
+    input:
+        stamp("clean"),
+    output:
+        touch(stamp("create-store")),
+    params:
+        settings("create-store"),
+    shell:
+        launch("create-store", clean="clean")
+
+
+rule targets:
+    input:
+        stamp("rooms"),
+        stamp("create-store"),
+    output:
+        touch(stamp("targets")),
+    params:
+        settings("targets"),
+    shell:
+        launch("targets", clean="clean", rooms="rooms", store="create-store")
+
+
+rule queries:
+    input:
+        stamp("create-store"),
+    output:
+        touch(stamp("queries")),
+    params:
+        settings("queries"),
+    shell:
+        launch("queries", clean="clean", store="create-store")
+
+
+rule check:
+    input:
+        stamp("targets"),
+        stamp("queries"),
+    output:
+        touch(stamp("check")),
+    params:
+        settings("check"),
+    shell:
+        launch("check", clean="clean", rooms="rooms", store="create-store", targets="targets", queries="queries")
+
+
+rule report:
+    input:
+        stamp("check"),
+    output:
+        touch(stamp("report")),
+    params:
+        settings("report"),
+    shell:
+        launch("report", clean="clean", rooms="rooms", store="create-store", targets="targets", queries="queries", check="check")
