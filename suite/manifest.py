@@ -18,6 +18,7 @@ from suite.errors import BadInput
 
 MANIFEST = "manifest.json"
 KEY_FILE = "key.json"  # in every work folder from its first second; says whose work it is
+WORK = ".work"  # checkpoints: kept until the manifest stands, so that a kill in the last second costs nothing
 SCHEMA = 1
 
 
@@ -64,13 +65,14 @@ def describe_outputs(folder: Path, outside: Iterable[Path], *, base: Path, final
     """Path, bytes and SHA-256 of every file below `folder` and of the registered files `outside`.
 
     Paths are relative to `base` (the stage's --out), as they will be once `folder` is renamed to `final`,
-    so a run can be moved as a whole. Key and manifest files are not outputs.
+    so a run can be moved as a whole. Key and manifest files are not outputs, nor is anything hidden (`.work`).
     """
     rows = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        if path.name in (MANIFEST, KEY_FILE) or path.name.startswith("."):
+        inside = path.relative_to(folder)
+        if path.name in (MANIFEST, KEY_FILE) or any(part.startswith(".") for part in inside.parts):
             continue
-        rows.append(_row(path, os.path.relpath(final / path.relative_to(folder), base)))
+        rows.append(_row(path, os.path.relpath(final / inside, base)))
     rows += [_row(path, os.path.relpath(path, base)) for path in sorted(set(outside))]
     return rows
 
@@ -125,8 +127,9 @@ def commit(part: Path, out: Path) -> None:
     if out.exists():
         out.rename(old)
     part.rename(out)
-    if old.exists():
-        shutil.rmtree(old)
+    for leftover in (old, out / WORK):
+        if leftover.exists():
+            shutil.rmtree(leftover)
 
 
 def input_key(name: str, folder: Path) -> str:

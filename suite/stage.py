@@ -148,6 +148,13 @@ class Context:
         self.outside.append(Path(path))
 
     @property
+    def work(self) -> Path:
+        """Folder for checkpoints; removed once the manifest stands."""
+        folder = self.out / record.WORK
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
     def label(self) -> str:
         shard = "" if self.shard is None else f"[{self.shard}]"
         return f"{self.stage.system}.{self.stage.name}{shard}"
@@ -210,7 +217,9 @@ class Job:
         (part / ".events.jsonl").unlink(missing_ok=True)
         if context.shard is None:
             (part / "config.yaml").write_text(dump(self.config), encoding="utf-8")
-        outputs = [] if "shards" in extra else record.describe_outputs(part, context.outside, base=self.out, final=out)
+        # Recorded relative to --out: a shard is committed inside the work folder, which gets that name later.
+        final = self.out if context.shard is None else self.out / out.name
+        outputs = [] if "shards" in extra else record.describe_outputs(part, context.outside, base=self.out, final=final)
         tree = {
             "schema": record.SCHEMA,
             "system": self.stage.system,
@@ -244,8 +253,7 @@ class Job:
     def shard_done(self, shard: int) -> bool:
         """Whether the shard is finished, in the work folder or in the finished stage."""
         key = self._shard_key(shard)
-        homes = (self.part, self.out)
-        return any(record.is_done(home / f"{shard:05d}", key, base=self.out) for home in homes)
+        return any(record.is_done(home / f"{shard:05d}", key, base=home) for home in (self.part, self.out))
 
     def list_missing(self) -> list[int] | None:
         """Prepare the work folder and return the unfinished shards; None when the whole stage is up to date."""
@@ -320,7 +328,10 @@ class Job:
         """One process per work folder; the lock dies with its holder."""
         folder = folder or self.part
         lock = folder.with_name(f".{folder.name}.lock")
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise BadInput("a file stands where a folder is needed", file=lock.parent, fix="choose another --out") from None
         with lock.open("a") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
