@@ -1,6 +1,6 @@
 """Put the Python sources of detectron2 v0.6 into an environment; nothing is compiled, no file is edited.
 
-    python docker/detectron2/install_detectron2.py --site-packages DIR
+    python docker/detectron2/install_detectron2.py [--site-packages DIR]
 
 Two ways in, chosen by the environment variable DETECTRON2_SOURCE:
   sdist (default)  the re-upload `pb1-detectron2==0.6`, found by name in the package index that this host is
@@ -25,6 +25,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -47,7 +48,7 @@ class InstallError(Exception):
 
 
 def configured_index() -> str | None:
-    """The index URL this host is set up with: uv's or pip's variables, then pip's files; None for the default."""
+    """The index URL of this host: uv's or pip's variables, then pip's files; None for the default."""
     for name in INDEX_VARIABLES:
         if os.environ.get(name):
             return os.environ[name]
@@ -73,14 +74,15 @@ def fetch_sdist() -> tuple[bytes, dict]:
             page = client.get_project_page(SDIST_NAME, timeout=60)
             found = [p for p in page.packages if p.package_type == "sdist" and p.version == VERSION]
             if not found:
-                raise InstallError(f"{SDIST_NAME}: the index has no sdist {VERSION}; set PIP_INDEX_URL to one that"
-                                   " has, or DETECTRON2_SOURCE=official", 3)
+                raise InstallError(f"{SDIST_NAME}: the index has no sdist {VERSION}; set PIP_INDEX_URL to one"
+                                   " that has, or DETECTRON2_SOURCE=official", 3)
             target = Path(folder) / "sdist.tar.gz"
             client.download_package(found[0], target, timeout=60)
-            return target.read_bytes(), {"url": found[0].url, "archive_info": {"hashes": {"sha256": SDIST_SHA256}}}
+            record = {"url": found[0].url, "archive_info": {"hashes": {"sha256": SDIST_SHA256}}}
+            return target.read_bytes(), record
     except (requests.RequestException, NoSuchProjectError) as error:
-        raise InstallError(f"{SDIST_NAME}: could not be fetched ({error}); check the network, PIP_INDEX_URL and"
-                           " SSL_CERT_FILE, or set DETECTRON2_SOURCE=official", 3) from error
+        raise InstallError(f"{SDIST_NAME}: could not be fetched ({error}); check the network, PIP_INDEX_URL"
+                           " and SSL_CERT_FILE, or set DETECTRON2_SOURCE=official", 3) from error
 
 
 def check_digest(data: bytes, expected: str = SDIST_SHA256) -> None:
@@ -104,7 +106,8 @@ def unpack_package(data: bytes, target: Path, *, package: str = "detectron2", st
             if not inner.parts or inner.parts[0] != package or member.isdir():
                 continue
             if path.is_absolute() or ".." in path.parts or not member.isfile():
-                raise InstallError(f"{member.name}: not a plain file inside the archive; nothing was installed", 2)
+                raise InstallError(f"{member.name}: not a plain file inside the archive;"
+                                   " nothing was installed", 2)
             destination = target / inner
             destination.parent.mkdir(parents=True, exist_ok=True)
             destination.write_bytes(archive.extractfile(member).read())
@@ -115,7 +118,7 @@ def unpack_package(data: bytes, target: Path, *, package: str = "detectron2", st
 
 
 def fetch_official(target: Path, repository: str = REPOSITORY, commit: str = COMMIT) -> dict:
-    """Unpack detectron2/ and the model-zoo configs of the official commit into `target`; returns its record."""
+    """Unpack detectron2/ and the model-zoo configs of the official commit; returns its record."""
     def git(*arguments: str, folder: str) -> bytes:
         done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True)
         if done.returncode:
@@ -135,7 +138,7 @@ def fetch_official(target: Path, repository: str = REPOSITORY, commit: str = COM
 
 
 def install(site_packages: Path, source: str) -> str:
-    """Install from `source` (sdist or official) unless it is there already; returns one line that says what is."""
+    """Install from `source` (sdist or official) unless it is there; returns one line that says what is."""
     info = site_packages / f"detectron2-{VERSION}.dist-info"
     record_file = info / "direct_url.json"
     wanted = SDIST_SHA256 if source == "sdist" else COMMIT
@@ -159,15 +162,18 @@ def install(site_packages: Path, source: str) -> str:
 
 
 def main() -> int:
+    """Command line: see the module docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--site-packages", type=Path, required=True, help="folder that gets the package detectron2")
+    parser.add_argument("--site-packages", type=Path, default=Path(sysconfig.get_path("purelib")),
+                        help="folder that gets the package (default: that of the running Python)")
     parser.add_argument("--source", choices=("sdist", "official"),
                         default=os.environ.get("DETECTRON2_SOURCE") or "sdist",
                         help="where from (default: $DETECTRON2_SOURCE or sdist)")
     arguments = parser.parse_args()
     try:
         if not arguments.site_packages.is_dir():
-            raise InstallError(f"{arguments.site_packages}: no such folder; give the environment's site-packages", 2)
+            raise InstallError(f"{arguments.site_packages}: no such folder; give the environment's"
+                               " site-packages", 2)
         print(install(arguments.site_packages, arguments.source))
     except InstallError as error:
         print(f"error: {error}", file=sys.stderr)
