@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.solid.annotate import crop_query
-from experiments.solid.layout.query import compose_query
+from experiments.solid.layout.compose import compose_query
 from experiments.solid.library import MeshLibrary
 from experiments.solid.store.samples import QuerySample, encode_png, load_sample, missing_indices, save_sample
 from experiments.solid.store.writer import commit_query_shard, reset_group

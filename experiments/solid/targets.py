@@ -14,9 +14,9 @@ import numpy as np
 
 from experiments.solid.annotate import annotate
 from experiments.solid.config import SolidConfig
+from experiments.solid.layout.compose import compose_target
 from experiments.solid.layout.failure import LayoutFailure
 from experiments.solid.layout.scene import Scene
-from experiments.solid.layout.target import compose_target
 from experiments.solid.library import MeshLibrary, RoomLibrary
 from experiments.solid.store.samples import GivenUp, TargetSample, encode_png, load_sample, missing_indices, save_sample
 from experiments.solid.store.writer import commit_target_shard, reset_group
