@@ -87,7 +87,7 @@ def parse_scene(text: str) -> dict | None:
 
 
 def query_problems(sample: QuerySample, layout: StoreLayout) -> list[str]:
-    """Complaints about the views of one class; a view that never showed the object (empty bytes) is allowed."""
+    """Complaints about the views of one class; a view that does not show the object (empty) is allowed."""
     problems = []
     side = layout.query_resolution
     for shot, data in enumerate(sample.shots):

@@ -71,18 +71,17 @@ class SolidStore:
         """(rows,) bool: which samples are finished. Reads one small file per shard."""
         return self.states(group) == VALID
 
-    def states(self, group: Group) -> np.ndarray:
-        """(rows,) uint8: 0 absent, 1 finished, 2 given up."""
-        if self.key(group) is None:
-            return np.zeros(self.layout.rows(group), np.uint8)
-        states = np.zeros(self.layout.rows(group), np.uint8)
-        for shard in range(self.layout.num_shards(group)):
-            rows = self.layout.shard_rows(group, shard)
+    def states(self, group: Group, shard: int | None = None) -> np.ndarray:
+        """(rows,) uint8: 0 absent, 1 finished, 2 given up; of one shard or of all."""
+        shards = range(self.layout.num_shards(group)) if shard is None else [shard]
+        states = []
+        for one in shards:
+            rows = self.layout.shard_rows(group, one)
             try:
-                states[rows.start : rows.stop] = self._array(group, "valid")[rows.start : rows.stop]
-            except ValueError:  # a truncated file: no row of the shard can be trusted
-                continue
-        return states
+                states.append(self._array(group, "valid")[rows.start : rows.stop])
+            except (MissingSample, ValueError):  # no group yet; or a truncated file: no row can be trusted
+                states.append(np.zeros(len(rows), np.uint8))
+        return np.concatenate(states)
 
     def read_target(self, index: int) -> TargetSample:
         """One annotated picture; its PNG is decoded by `.rgb()`. MissingSample, or BadInput: damaged."""
@@ -121,7 +120,10 @@ class SolidStore:
         data = self._slice("queries", "images", (class_id, shot))
         if not data:
             raise MissingSample(f"shot {shot} is missing", file=self._name("queries", class_id))
-        return decode_png(data)
+        try:
+            return decode_png(data)
+        except BadInput as error:
+            raise BadInput(f"shot {shot}: {error}", file=self._name("queries", class_id)) from None
 
     def read_query_sample(self, class_id: int) -> QuerySample:
         """All views of one class as PNG bytes. BadInput if fewer are left than were written."""
