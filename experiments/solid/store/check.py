@@ -128,7 +128,7 @@ def _problems(
 
 
 def file_problems(stage_dir: Path, shard: int) -> tuple[list[str], bool]:
-    """Complaints about a shard's files, by the manifest that its stage left; whether their bytes are at fault."""
+    """Complaints about a shard's files, by its manifest; and whether bytes are at fault."""
     manifest = read_manifest(stage_dir / f"{shard:05d}")
     if manifest is None:
         return [f"shard {shard} has no manifest"], False
