@@ -1,11 +1,13 @@
-"""Builds the environments that commands run in, from hashed locks, with nothing but Python's standard library.
+"""Builds the environments that commands run in, from hashed locks, with nothing but Python's standard
+library.
 
     python3 workflow/bootstrap.py workflow                 the environment of `python -m suite`
     python3 workflow/bootstrap.py blender [--accel cuda]   a toolchain's environment, .tox/blender
 
-Each environment lies in `.tox/<name>` and carries the digest of what it was made from in `.lock-sha256`, written
-last: a build that was killed, or a lock that changed, is built again; a second build of the same environment waits
-for the first. Exit codes: 0 ready; 3 something outside is missing (the message has the command that mends it).
+Each environment lies in `.tox/<name>` and carries the digest of what it was made from in `.lock-sha256`,
+written last: a build that was killed, or a lock that changed, is built again; a second build of the same
+environment waits for the first. Exit codes: 0 ready; 3 something outside is missing (the message has the
+command that mends it).
 
 Not covered: Python itself (workflow/run looks for one) and GPU drivers (`make doctor`).
 """
@@ -32,8 +34,8 @@ ENVS = ROOT / ".tox"
 STAMP = ".lock-sha256"
 PYTHON = "3.11"  # of every environment: the bpy and torch wheels exist for this one
 EXIT_MISSING = 3
-SHARED_ENVS = {"workflow": "workflow", "suite": "suite"}  # environments that are not a toolchain: name -> folder
-# The file that each of bpy's system packages provides (Debian and Ubuntu names), to see without dpkg if it is there.
+SHARED_ENVS = {"workflow": "workflow", "suite": "suite"}  # not toolchains: name -> folder of the lock
+# The file that each of bpy's system packages (Debian's and Ubuntu's names) provides, to see if it is there.
 SONAMES = {
     "libx11-6": "libX11.so.6",
     "libxrender1": "libXrender.so.1",
@@ -180,7 +182,9 @@ def apt_install(packages: list[str], *, why: str) -> None:
     """Install Debian packages when run as root where apt-get exists; else raise with the exact command."""
     command = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
     if shutil.which("apt-get") is None:
-        raise Missing(f"{why}; install what Debian calls {' '.join(packages)} with this system's package manager")
+        raise Missing(
+            f"{why}; install what Debian calls {' '.join(packages)} with this system's package manager"
+        )
     if os.geteuid() != 0:
         raise Missing(f"{why}; run: sudo apt-get update && sudo {command}")
     say(f"{why}: {command}")
@@ -193,7 +197,9 @@ def uv_environment() -> dict[str, str]:
     """The caller's environment; where pip was told of a mirror or a CA and uv was not, uv gets the same."""
     env = dict(os.environ)
     pip = ENVS / "boot/bin/python"
-    told = subprocess.run([pip, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(
+        [pip, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
     settings: Mapping[str, str] = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
     for uv_name, pip_names in {
         "UV_DEFAULT_INDEX": ("env.index-url", ":env:.index-url", "global.index-url", "user.index-url"),
@@ -208,7 +214,8 @@ def uv_environment() -> dict[str, str]:
 
 def python_remedy() -> str:
     """What to type for a Python of the version that the wheels need."""
-    return f"install python{PYTHON} (Debian, Ubuntu: apt-get install python{PYTHON} python{PYTHON}-venv), or use PLACE=docker"
+    packages = f"python{PYTHON} python{PYTHON}-venv"
+    return f"install Python {PYTHON} (Debian, Ubuntu: apt-get install {packages}), or use PLACE=docker"
 
 
 @contextlib.contextmanager
@@ -238,9 +245,13 @@ def say(text: str) -> None:
 
 def main() -> int:
     """Command line: names of environments."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="+", metavar="ENV", help="workflow, suite or a folder of docker/")
-    parser.add_argument("--accel", choices=("auto", "cpu", "cuda"), default="auto", help="which lock (default auto)")
+    parser.add_argument(
+        "--accel", choices=("auto", "cpu", "cuda"), default="auto", help="which lock (default auto)"
+    )
     args = parser.parse_args()
     accel = detect_accel() if args.accel == "auto" else args.accel
     try:

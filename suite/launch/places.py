@@ -1,0 +1,98 @@
+"""Command lines: how a stage's command is spelled in each place.
+
+venv    .tox/<toolchain>/bin/python, made from the toolchain's lock by workflow/bootstrap.py
+docker  docker compose run of the toolchain's service; the repository is /workspace there
+here    /opt/venv/bin/python: the launcher already runs inside the right image
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from suite.errors import BadInput
+from suite.launch.engine import compose_files
+from suite.launch.gpu import Gpu
+from suite.provenance import ROOT
+
+PLACES = ("auto", "venv", "docker", "here")
+WORKSPACE = Path("/workspace")  # where the images expect the repository, data/ and runs/
+HERE_PYTHON = "/opt/venv/bin/python"
+PYTHON_VARIABLE = "SYNDET_TOOLCHAIN_PYTHON"  # place venv: another interpreter for every toolchain, for tests
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the stages of one toolchain run. `root` is the repository; paths in commands are the host's."""
+
+    name: str
+    toolchain: str
+    package: str  # e.g. "experiments.solid"; run as `python -m <package> <verb> ...`
+    device: str = "cpu"
+    accel: str = "cpu"
+    root: Path = ROOT
+    runs_dir: Path = field(default_factory=lambda: folder_setting("RUNS_DIR", "runs"))
+    data_dir: Path = field(default_factory=lambda: folder_setting("DATA_DIR", "data"))
+
+    def command(
+        self, args: Sequence[str], *, env: Mapping[str, str], container: str, gpu: Gpu | None = None
+    ) -> list[str]:
+        """The full command line of `<verb> <flags>`; `env` is what the worker must see beside its own
+        environment.
+        """
+        program = ["-m", self.package]
+        if self.name == "venv":
+            return [os.environ.get(PYTHON_VARIABLE) or str(self.venv_python), *program, *args]
+        if self.name == "here":
+            return [HERE_PYTHON, *program, *args]
+        if self.name == "docker":
+            words = [*self.compose(), "run", "--rm", "-T", "--name", container]
+            words += [word for name, value in sorted(env.items()) for word in ("-e", f"{name}={value}")]
+            return [*words, self.toolchain, "python", *program, *(self.inside(arg) for arg in args)]
+        raise BadInput(f"place {self.name!r}", fix=f"choose one of {', '.join(PLACES)}")
+
+    def compose(self) -> list[str]:
+        """`docker compose` with the files that fit the device."""
+        return [
+            "docker",
+            "compose",
+            *(word for name in compose_files(self.device) for word in ("-f", str(self.root / name))),
+        ]
+
+    def inside(self, arg: str) -> str:
+        """A host path as the container sees it; anything else unchanged."""
+        if not arg.startswith("/"):
+            return arg
+        for host, mounted in ((self.runs_dir, "runs"), (self.data_dir, "data"), (self.root, "")):
+            if Path(arg).is_relative_to(host):
+                return str(WORKSPACE / mounted / Path(arg).relative_to(host))
+        raise BadInput(
+            "the container cannot see this path",
+            file=arg,
+            fix="use one below RUNS_DIR, DATA_DIR or the repository",
+        )
+
+    @property
+    def venv_python(self) -> Path:
+        return self.root / ".tox" / self.toolchain / "bin/python"
+
+    def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """The environment of the started program: ours, less what belongs to the workflow's own Python."""
+        env = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONHOME")}
+        env |= {"PYTHONPATH": str(self.root), "PYTHONUNBUFFERED": "1"}
+        if self.name == "docker":  # read by compose.yaml; `extra` travels as -e
+            return env | {"ACCEL": self.accel, "RUNS_DIR": str(self.runs_dir), "DATA_DIR": str(self.data_dir)}
+        return env | dict(extra)
+
+
+def folder_setting(variable: str, default: str) -> Path:
+    """A folder named by an environment variable (relative to the repository), or its default; absolute."""
+    return Path(os.path.abspath(ROOT / (os.environ.get(variable) or default)))
+
+
+def bootstrap_command(toolchain: str, accel: str) -> list[str]:
+    """Builds `.tox/<toolchain>` unless it is up to date."""
+    return [sys.executable, str(ROOT / "workflow/bootstrap.py"), toolchain, "--accel", accel]
