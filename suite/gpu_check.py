@@ -3,9 +3,10 @@
     python -m suite.gpu_check --toolchain blender|detectron2|tensorflow|jax
 
 Run it with the Python of the toolchain (`make gpu-check` does so for each). Prints one line per device. For
-blender it lists the Cycles devices and renders one small picture on the best of them. Exit codes: 0 computed and
-right; 2 the wrong environment for that toolchain; 3 no GPU, with the remedy; 1 the GPU computed something else.
-Takes seconds. Not covered: speed, several GPUs working together, the whole of a framework.
+blender it lists the Cycles devices and renders one small picture on the best of them. Takes seconds.
+Exit codes: 0 computed and right; 1 the GPU computed something else; 2 the wrong environment for that
+toolchain; 3 no GPU, with the remedy.
+Not covered: speed, several GPUs working together, the whole of a framework.
 """
 
 from __future__ import annotations
