@@ -31,8 +31,15 @@ from tests.solid.store.fakes import LAYOUT, empty_store, query, target, write_sh
 from tests.solid.store.test_samples import assert_same
 
 ROOT = Path(__file__).resolve().parents[3]
-# Python of another environment that reads stores (it has another numpy); unset: that test is skipped.
-OTHER_PYTHON = os.environ.get("SYNDET_OTHER_PYTHON", "")
+
+
+def other_python():
+    """Python of another environment that reads stores (with another numpy), or None."""
+    named = os.environ.get("SYNDET_OTHER_PYTHON")
+    candidates = (
+        [named] if named else [ROOT / ".tox" / name / "bin/python" for name in ("detectron2", "suite")]
+    )
+    return next((str(path) for path in candidates if Path(path).is_file()), None)
 
 
 @pytest.fixture
@@ -297,7 +304,9 @@ write_shard(Path({str(path)!r}), "targets", 0)
     assert_same(SolidStore.open(path).read_target(3), target(3))
 
 
-@pytest.mark.skipif(not Path(OTHER_PYTHON).is_file(), reason="SYNDET_OTHER_PYTHON names no other environment")
+@pytest.mark.skipif(
+    other_python() is None, reason="no other environment here; SYNDET_OTHER_PYTHON can name one"
+)
 def test_a_store_opens_in_the_other_environment(store):
     program = f"""
 import json, zlib, numpy, zarr
@@ -316,7 +325,7 @@ print(json.dumps(sums + [int(opened.read_query(c, s).sum()) for c in range(5) fo
             capture_output=True,
             text=True,
         ).stdout
-        for python in (sys.executable, OTHER_PYTHON)
+        for python in (sys.executable, other_python())
     )
     assert json.loads(here) == json.loads(there)
 
