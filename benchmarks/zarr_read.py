@@ -3,15 +3,16 @@
     python -m benchmarks.zarr_read                # 256 synthetic samples of 640x480, 20 objects; two minutes
     python -m benchmarks.zarr_read --store DIR    # the pictures of a finished create-store folder
 
-Run it in the blender environment. It needs about 6 GB of memory: one published chunk of masks is
-256 x 20 x 640 x 480 bytes before compression. Prints samples/s and bytes read per sample of both and the ratios;
-the expectation is a ratio of at least 30 in one of them.
+Run it in the blender environment. It needs about 6 GB of memory: one published chunk of masks is 256 x 20 x
+640 x 480 bytes before compression. Prints samples/s and bytes read per sample of both and the ratios; the
+expectation is a ratio of at least 30 in one of them.
 
-One sample is the PNG bytes, the boxes and the masks as an (n, H, W) array; both sides deliver all three. Decoding
-the PNG is left out: it costs both the same. "Published" is what zarr 2.10 does for the arrays of SOLID's
-create_zarr (object chunks of 256 through numcodecs VLenArray; no compressor for images, Blosc lz4 for the rest):
-any access reads and decodes the chunk. Not covered: a cold page cache (both sides read warm files; on a disk or a
-network the bytes decide) and a loader that walks through a chunk once it is decoded, as the published one does.
+One sample is the PNG bytes, the boxes and the masks as an (n, H, W) array; both sides deliver all three.
+Decoding the PNG is left out: it costs both the same. "Published" is what zarr 2.10 does for the arrays of
+SOLID's create_zarr (object chunks of 256 through numcodecs VLenArray; no compressor for images, Blosc lz4 for
+the rest): any access reads and decodes the chunk. Not covered: a cold page cache (both sides read warm files;
+on a disk or a network the bytes decide) and a loader that walks through a chunk once it is decoded, as the
+published one does.
 """
 
 from __future__ import annotations
@@ -232,7 +233,8 @@ def window(rng: np.random.Generator, texture: np.ndarray, height: int, width: in
 
 def machine() -> str:
     """Cores and versions, for the line above the table."""
-    return f"{os.cpu_count()} cores {platform.machine()}, numpy {np.__version__}, numcodecs {numcodecs.__version__}"
+    versions = f"numpy {np.__version__}, numcodecs {numcodecs.__version__}"
+    return f"{os.cpu_count()} cores {platform.machine()}, {versions}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """`check`: verify every sample of the store; name exactly the missing and the damaged ones.
 
-    python -m experiments.solid check --config ... --clean DIR --rooms DIR --store DIR --targets DIR --queries
-    DIR
-        --out DIR [--repair]
+    python -m experiments.solid check --config FILE --out DIR [--repair]
+        --clean DIR --rooms DIR --store DIR --targets DIR --queries DIR
 
 For every target: it is there, the PNG decodes to the right size, labels equal boxes, boxes are tight and
 half-open, classes exist, ratio and visibility are in range, the scene file belongs to it. For every class:
