@@ -3,9 +3,11 @@
 Two folders are read, both written by earlier stages:
 
 * `clean/classes.json`, an ordered list (position = class id) of {"glb", "npz", "extent", ...}, and one
-  `models/<k>.npz` a class with `vertices` float32 (V, 3) and `faces` int32 (F, 3), bounding box centred at the origin;
-* `rooms/rooms.json`, {"rooms": [{"id", "glb", "npz", "matrix", "surfaces", "materials"}]}, and one `models/<r>.npz`
-  a room with `triangles` float32 (T, 3, 3) in world space and `surface` int32 (T,), an index into "surfaces".
+  `models/<k>.npz` a class with `vertices` float32 (V, 3) and `faces` int32 (F, 3), bounding box centred at
+  the origin;
+* `rooms/rooms.json`, {"rooms": [{"id", "glb", "npz", "matrix", "surfaces", "materials"}]}, and one
+  `models/<r>.npz` a room with `triangles` float32 (T, 3, 3) in world space and `surface` int32 (T,), an index
+  into "surfaces".
 
 Arrays are never pickled, so a folder from a stranger cannot run code.
 """
@@ -66,15 +68,22 @@ class MeshLibrary:
             raise BadInput("holds no list of classes", file=path, fix="run the stage `clean` again")
         for k, entry in enumerate(classes):
             if not isinstance(entry, dict) or not {"glb", "npz", "extent"} <= set(entry):
-                raise BadInput(f"entry {k} lacks `glb`, `npz` or `extent`", file=path, fix="run `clean` again")
+                raise BadInput(
+                    f"entry {k} lacks `glb`, `npz` or `extent`", file=path, fix="run `clean` again"
+                )
         try:
-            extents = np.array([entry["extent"] for entry in classes], dtype=np.float64).reshape(len(classes), 3)
+            extents = np.array([entry["extent"] for entry in classes], dtype=np.float64).reshape(
+                len(classes), 3
+            )
         except (ValueError, TypeError) as error:
             raise BadInput("`extent` must be three numbers", file=path, fix="run `clean` again") from error
         bad = np.flatnonzero(~(np.isfinite(extents).all(1) & (extents >= 0).all(1) & (extents.max(1) > 0)))
         if bad.size:
-            raise BadInput(f"entry {bad[0]} has no size: extent {extents[bad[0]].tolist()}", file=path,
-                           fix="drop the mesh and run `index` and `clean` again")
+            raise BadInput(
+                f"entry {bad[0]} has no size: extent {extents[bad[0]].tolist()}",
+                file=path,
+                fix="drop the mesh and run `index` and `clean` again",
+            )
         return cls(folder=Path(clean_dir), classes=tuple(classes), extents=extents)
 
     @property
@@ -86,7 +95,9 @@ class MeshLibrary:
         return self._cached("vertices", class_id, self._load_vertices)
 
     def hull(self, class_id: int) -> np.ndarray:
-        """The vertices (H, 3) on the convex hull: they project to the same rectangle as all of them. Cached."""
+        """The vertices (H, 3) on the convex hull: they project to the same rectangle as all of them.
+        Cached.
+        """
         return self._cached("hull", class_id, self._load_hull)
 
     def _cached(self, what: str, class_id: int, load) -> np.ndarray:
@@ -103,16 +114,27 @@ class MeshLibrary:
     def _load_vertices(self, class_id: int) -> np.ndarray:
         path = self.folder / self.classes[class_id]["npz"]
         (vertices,) = _read_arrays(path, ("vertices",), fix="run the stage `clean` again")
-        if vertices.ndim != 2 or vertices.shape[1] != 3 or not len(vertices) or not np.isfinite(vertices).all():
-            raise BadInput(f"`vertices` must be finite numbers (V, 3), is {vertices.shape}", file=path,
-                           fix="run the stage `clean` again")
+        if (
+            vertices.ndim != 2
+            or vertices.shape[1] != 3
+            or not len(vertices)
+            or not np.isfinite(vertices).all()
+        ):
+            raise BadInput(
+                f"`vertices` must be finite numbers (V, 3), is {vertices.shape}",
+                file=path,
+                fix="run the stage `clean` again",
+            )
         return vertices.astype(np.float64)
 
     def _load_hull(self, class_id: int) -> np.ndarray:
         vertices = self.vertices(class_id)
         try:
             return vertices[np.sort(ConvexHull(vertices).vertices)]
-        except (QhullError, ValueError):  # flat or fewer than four points: there is no solid hull, all points will do
+        except (
+            QhullError,
+            ValueError,
+        ):  # flat or fewer than four points: there is no solid hull, all points will do
             return vertices.copy()
 
 
@@ -168,36 +190,62 @@ class RoomLibrary:
         for room in self.rooms:
             if room.id == room_id:
                 return room
-        raise BadInput(f"no room {room_id!r}", file=self.folder / "rooms.json",
-                       fix="use the rooms folder that the scene was composed with")
+        raise BadInput(
+            f"no room {room_id!r}",
+            file=self.folder / "rooms.json",
+            fix="use the rooms folder that the scene was composed with",
+        )
 
 
 def _read_room(folder: Path, path: Path, entry: dict) -> Room:
     try:
-        surfaces = tuple(Surface(name=s["name"], kind=s["kind"], materials=tuple(s["materials"]))
-                         for s in entry["surfaces"])
+        surfaces = tuple(
+            Surface(name=s["name"], kind=s["kind"], materials=tuple(s["materials"]))
+            for s in entry["surfaces"]
+        )
         materials = {name: tuple(textures) for name, textures in entry["materials"].items()}
         matrix = np.array(entry["matrix"], dtype=np.float64).reshape(4, 4)
         room_id, npz, glb = str(entry["id"]), folder / entry["npz"], folder / entry["glb"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(f"a room entry is malformed ({error!r})", file=path, fix="run the stage `rooms` again") from error
+        raise BadInput(
+            f"a room entry is malformed ({error!r})", file=path, fix="run the stage `rooms` again"
+        ) from error
     for surface in surfaces:
         if surface.kind not in SURFACE_KINDS:
-            raise BadInput(f"room {room_id}: surface {surface.name!r} has kind {surface.kind!r}", file=path,
-                           fix=f"use one of {', '.join(SURFACE_KINDS)}")
+            raise BadInput(
+                f"room {room_id}: surface {surface.name!r} has kind {surface.kind!r}",
+                file=path,
+                fix=f"use one of {', '.join(SURFACE_KINDS)}",
+            )
     for name, textures in materials.items():
         if not textures:
-            raise BadInput(f"room {room_id}: material {name!r} has no texture to choose from", file=path,
-                           fix="add pictures to textures/<material>/ or textures/unknown/")
+            raise BadInput(
+                f"room {room_id}: material {name!r} has no texture to choose from",
+                file=path,
+                fix="add pictures to textures/<material>/ or textures/unknown/",
+            )
     if not any(surface.kind == "floor" for surface in surfaces):
         raise BadInput(f"room {room_id} has no floor", file=path, fix="name one of its objects `floor`")
     triangles, surface = _read_arrays(npz, ("triangles", "surface"), fix="run the stage `rooms` again")
     if triangles.ndim != 3 or triangles.shape[1:] != (3, 3) or surface.shape != triangles.shape[:1]:
-        raise BadInput(f"`triangles` {triangles.shape} and `surface` {surface.shape} do not match (T, 3, 3) and (T,)",
-                       file=npz, fix="run the stage `rooms` again")
+        raise BadInput(
+            f"`triangles` {triangles.shape} and `surface` {surface.shape} do not match (T, 3, 3) and (T,)",
+            file=npz,
+            fix="run the stage `rooms` again",
+        )
     in_range = not len(surface) or (surface.min() >= 0 and surface.max() < len(surfaces))
     if not in_range or not np.isfinite(triangles).all():
-        raise BadInput("triangles are not finite or name a surface that does not exist", file=npz,
-                       fix="run the stage `rooms` again")
-    return Room(id=room_id, triangles=triangles.astype(np.float64), surface=surface.astype(np.int64),
-                surfaces=surfaces, materials=materials, matrix=matrix, glb=glb)
+        raise BadInput(
+            "triangles are not finite or name a surface that does not exist",
+            file=npz,
+            fix="run the stage `rooms` again",
+        )
+    return Room(
+        id=room_id,
+        triangles=triangles.astype(np.float64),
+        surface=surface.astype(np.int64),
+        surfaces=surfaces,
+        materials=materials,
+        matrix=matrix,
+        glb=glb,
+    )

@@ -1,4 +1,5 @@
-"""The layout of SOLID: what stands where in a picture, in NumPy alone, handed over as a scene that is plain JSON.
+"""The layout of SOLID: what stands where in a picture, in NumPy alone, handed over as a scene that is plain
+JSON.
 
 * `compose_target(rng, config, rooms=, meshes=, seed=, index=, attempt=)` draws one cluttered room,
   `compose_query(rng, config, class_id=, meshes=, seed=)` one model on its turntable.

@@ -33,8 +33,12 @@ class Pinhole:
     @classmethod
     def of(cls, scene: Scene, camera: Camera) -> Pinhole:
         """The pinhole of a scene's camera or of one of its shots."""
-        return cls(location=np.array(camera.location), rotation=np.array(camera.rotation), fov=scene.fov,
-                   resolution=scene.resolution)
+        return cls(
+            location=np.array(camera.location),
+            rotation=np.array(camera.rotation),
+            fov=scene.fov,
+            resolution=scene.resolution,
+        )
 
     @property
     def tangents(self) -> np.ndarray:
@@ -52,15 +56,22 @@ class Pinhole:
         return plane * self.resolution
 
     def sees(self, points: np.ndarray) -> np.ndarray:
-        """Whether points (..., 3) in camera axes lie inside the four side planes; there is no near or far limit."""
+        """Whether points (..., 3) in camera axes lie inside the four side planes; there is no near or far
+        limit.
+        """
         depth = -points[..., 2]
-        return (np.abs(points[..., 0]) <= self.tangents[0] * depth) & (
-            np.abs(points[..., 1]) <= self.tangents[1] * depth) & (depth > 0)
+        return (
+            (np.abs(points[..., 0]) <= self.tangents[0] * depth)
+            & (np.abs(points[..., 1]) <= self.tangents[1] * depth)
+            & (depth > 0)
+        )
 
     def rectangle(self, points: np.ndarray) -> tuple[float, float, float, float] | None:
-        """Pixel rectangle x1, y1, x2, y2 around the hull of world points (N, 3), clamped to the image, or None.
+        """Pixel rectangle x1, y1, x2, y2 around the hull of world points (N, 3), clamped to the image, or
+        None.
 
-        The hull is cut at the near plane first: behind the camera a division by depth would turn the world round.
+        The hull is cut at the near plane first: behind the camera a division by depth would turn the world
+        round.
         """
         local = self.to_camera(points)
         depth = -local[:, 2]
@@ -80,7 +91,9 @@ class Pinhole:
     def fan(self) -> np.ndarray:
         """Unit directions (FAN * FAN, 3) in world axes over the image rectangle, its corners included."""
         across, up = np.meshgrid(np.linspace(-1, 1, FAN), np.linspace(-1, 1, FAN))
-        local = np.stack([across * self.tangents[0], up * self.tangents[1], -np.ones_like(up)], axis=-1).reshape(-1, 3)
+        local = np.stack(
+            [across * self.tangents[0], up * self.tangents[1], -np.ones_like(up)], axis=-1
+        ).reshape(-1, 3)
         return local / np.linalg.norm(local, axis=1, keepdims=True) @ self.rotation.T
 
 
@@ -93,19 +106,22 @@ def any_ray_hits(origin: np.ndarray, directions: np.ndarray, triangles: np.ndarr
     offset = origin - triangles[:, 0]
     normal = np.cross(edge1, edge2)
     determinant = -directions @ normal.T
-    with np.errstate(divide="ignore", invalid="ignore"):  # a ray in the triangle's plane gives inf or nan: no hit
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # a ray in the triangle's plane gives inf or nan: no hit
         u = directions @ np.cross(edge2, offset).T / determinant
         v = directions @ np.cross(offset, edge1).T / determinant
         distance = (offset * normal).sum(axis=1) / determinant
         return bool(((u >= 0) & (v >= 0) & (u + v <= 1) & (distance >= 0) & (distance <= within)).any())
 
 
-def find_camera(rng: np.random.Generator, config: SolidConfig, *, room: Room,
-                grid: RoomGrid) -> tuple[Pinhole, Camera, int]:
+def find_camera(
+    rng: np.random.Generator, config: SolidConfig, *, room: Room, grid: RoomGrid
+) -> tuple[Pinhole, Camera, int]:
     """Draw cameras until one has no wall close in front of it; also returns the number of draws.
 
-    Each draw starts from the configured heights. In the published code the height range only ever grows over the
-    retries and drags the look-at point along. Raises LayoutFailure after MAX_CAMERA_TRIES draws.
+    Each draw starts from the configured heights. In the published code the height range only ever grows over
+    the retries and drags the look-at point along. Raises LayoutFailure after MAX_CAMERA_TRIES draws.
     """
     layout = config.layout
     x, y, floor, _ = grid.columns.T
@@ -118,11 +134,21 @@ def find_camera(rng: np.random.Generator, config: SolidConfig, *, room: Room,
         column = candidates[rng.integers(candidates.size)]
         low = max(layout.camera_height[0], floor[column] + 1e-3)  # not in the floor itself (published code)
         location = np.array([x[column], y[column], rng.uniform(low, max(layout.camera_height[1], low))])
-        target = np.array([rng.uniform(*layout.look_at_xy), rng.uniform(*layout.look_at_xy),
-                           low + rng.uniform(*layout.look_at_z)])
-        pinhole = Pinhole(location, look_at_matrix(location, target), config.render.fov, config.render.resolution)
+        target = np.array(
+            [
+                rng.uniform(*layout.look_at_xy),
+                rng.uniform(*layout.look_at_xy),
+                low + rng.uniform(*layout.look_at_z),
+            ]
+        )
+        pinhole = Pinhole(
+            location, look_at_matrix(location, target), config.render.fov, config.render.resolution
+        )
         if not any_ray_hits(location, pinhole.fan(), walls, within=layout.min_wall_distance):
-            camera = Camera(location=tuple(location.tolist()), look_at=tuple(target.tolist()),
-                            rotation=tuple(tuple(row) for row in pinhole.rotation.tolist()))
+            camera = Camera(
+                location=tuple(location.tolist()),
+                look_at=tuple(target.tolist()),
+                rotation=tuple(tuple(row) for row in pinhole.rotation.tolist()),
+            )
             return pinhole, camera, tries
     raise LayoutFailure(f"room {room.id}: a wall stood in front of {MAX_CAMERA_TRIES} cameras")

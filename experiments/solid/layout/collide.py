@@ -1,9 +1,10 @@
-"""Exact collision tests by separating axes: one oriented box at many places against boxes and against triangles.
+"""Exact collision tests by separating axes: one oriented box at many places against boxes and against
+triangles.
 
-Two convex bodies are disjoint if and only if some axis separates their projections; for boxes and triangles it is
-enough to try the face normals and the cross products of edges (Gottschalk et al., 1996; Akenine-Moeller, 2001).
-Axes need no unit length, and the zero axes of parallel edges separate nothing, so no case is special.
-Bodies that touch count as meeting.
+Two convex bodies are disjoint if and only if some axis separates their projections; for boxes and triangles
+it is enough to try the face normals and the cross products of edges (Gottschalk et al., 1996;
+Akenine-Moeller, 2001). Axes need no unit length, and the zero axes of parallel edges separate nothing, so no
+case is special. Bodies that touch count as meeting.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ import numpy as np
 _PAIRS = 4_000_000  # box-triangle pairs looked at together: about 100 MB at most
 
 
-def boxes_meet_boxes(centers: np.ndarray, rotation: np.ndarray, half_extents: np.ndarray, *,
-                     other_centers: np.ndarray, other_rotations: np.ndarray,
-                     other_half_extents: np.ndarray) -> np.ndarray:
+def boxes_meet_boxes(
+    centers: np.ndarray,
+    rotation: np.ndarray,
+    half_extents: np.ndarray,
+    *,
+    other_centers: np.ndarray,
+    other_rotations: np.ndarray,
+    other_half_extents: np.ndarray,
+) -> np.ndarray:
     """Whether a box meets any of P others, for its centre at each of (B, 3): (B,) bool.
 
-    `rotation` (3, 3) and `half_extents` (3,) are the same for all B; the others have (P, 3), (P, 3, 3) and (P, 3).
+    `rotation` (3, 3) and `half_extents` (3,) are the same for all B; the others have (P, 3), (P, 3, 3) and
+    (P, 3).
     """
     others = len(other_centers)
     mine = np.broadcast_to(rotation.T, (others, 3, 3))  # rows are the box's axes
@@ -31,8 +39,9 @@ def boxes_meet_boxes(centers: np.ndarray, rotation: np.ndarray, half_extents: np
     return ~(gaps > reach).any(axis=2).all(axis=1)
 
 
-def boxes_meet_triangles(centers: np.ndarray, rotation: np.ndarray, half_extents: np.ndarray,
-                         triangles: np.ndarray) -> np.ndarray:
+def boxes_meet_triangles(
+    centers: np.ndarray, rotation: np.ndarray, half_extents: np.ndarray, triangles: np.ndarray
+) -> np.ndarray:
     """Whether a box meets any of the triangles (T, 3, 3), for its centre at each of (B, 3): (B,) bool."""
     meets = np.zeros(len(centers), bool)
     if not len(triangles):
@@ -44,7 +53,7 @@ def boxes_meet_triangles(centers: np.ndarray, rotation: np.ndarray, half_extents
     low, high, local = low[close], high[close], triangles[close] @ rotation
     chunk = max(1, _PAIRS // max(len(local), 1))
     for start in range(0, len(centers), chunk):
-        part = centers[start:start + chunk]
+        part = centers[start : start + chunk]
         near = np.ones((len(part), len(local)), bool)
         for axis in range(3):
             near &= (part[:, None, axis] >= low[:, axis]) & (part[:, None, axis] <= high[:, axis])

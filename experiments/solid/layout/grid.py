@@ -1,13 +1,16 @@
-"""The voxel grid: which points of a room are free, and whether an oriented box fits there (SOLID, object placement).
+"""The voxel grid: which points of a room are free, and whether an oriented box fits there (SOLID, object
+placement).
 
-The published code tests "fits" for all cells of a 144^3 grid at once by an FFT correlation for every drawn pose, and
-compares its float result with `==`. Here the same question is asked of a few cells only, exactly, with integers: a box
-is convex, so each of its lattice rows along x is one run of cells, and a row is free if the next occupied cell lies
-behind the row's end. `FreeSpace` keeps that "next occupied" index for every cell and renews it where a box was carved.
+The published code tests "fits" for all cells of a 144^3 grid at once by an FFT correlation for every drawn
+pose, and compares its float result with `==`. Here the same question is asked of a few cells only, exactly,
+with integers: a box is convex, so each of its lattice rows along x is one run of cells, and a row is free if
+the next occupied cell lies behind the row's end. `FreeSpace` keeps that "next occupied" index for every cell
+and renews it where a box was carved.
 
-Lattice of a box: all offsets (multiples of the stride) that lie in the box with half-extents widened by half a stride.
-It is centred on the box and has odd counts per axis, so it always holds the centre: the published lattice starts at a
-corner and is empty for small or thin boxes, which then "fit" everywhere and occupy nothing.
+Lattice of a box: all offsets (multiples of the stride) that lie in the box with half-extents widened by half
+a stride. It is centred on the box and has odd counts per axis, so it always holds the centre: the published
+lattice starts at a corner and is empty for small or thin boxes, which then "fit" everywhere and occupy
+nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ class RoomGrid:
 
 @lru_cache(maxsize=64)  # more than the 40 rooms of the paper; about 2 MB each at 144^3
 def room_grid(room: Room, footprint: float, cells_per_unit: int) -> RoomGrid:
-    """Voxelise a room: x, y in [-footprint/2, footprint/2], z in [0, footprint], the same number of cells an axis.
+    """Voxelise a room: x, y in [-footprint/2, footprint/2], z in [0, footprint], the same number of cells an
+    axis.
 
     Valid is a cell over a floor, not below the highest floor and not above the lowest ceiling there.
     Raises LayoutFailure if the room has no free cell.
@@ -56,24 +60,36 @@ def room_grid(room: Room, footprint: float, cells_per_unit: int) -> RoomGrid:
     floor = column_heights(patches_of(room, "floor"), x, x, kind="floor")
     ceiling = column_heights(patches_of(room, "ceiling"), x, x, kind="ceiling")
     heights = z[:, None, None]
-    valid = np.isfinite(floor) & (heights >= floor - _HEIGHT_TOLERANCE) & (heights <= ceiling + _HEIGHT_TOLERANCE)
+    valid = (
+        np.isfinite(floor) & (heights >= floor - _HEIGHT_TOLERANCE) & (heights <= ceiling + _HEIGHT_TOLERANCE)
+    )
     if not valid.any():
         raise LayoutFailure(f"room {room.id}: no free cell between floor and ceiling")
-    crop = tuple(slice(hits.min(), hits.max() + 1)
-                 for hits in (np.flatnonzero(valid.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))))
+    crop = tuple(
+        slice(hits.min(), hits.max() + 1)
+        for hits in (np.flatnonzero(valid.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
+    )
     valid = np.ascontiguousarray(valid[crop])
     valid.setflags(write=False)
     z, y, x = z[crop[0]], x[crop[1]], x[crop[2]]
     j, i = np.nonzero(valid.any(axis=0))
     lowest = z[valid.argmax(axis=0)[j, i]]
     highest = z[len(z) - 1 - valid[::-1].argmax(axis=0)[j, i]]
-    return RoomGrid(x=x, y=y, z=z, stride=footprint / (count - 1), valid=valid,
-                    columns=np.stack([x[i], y[j], lowest, highest], axis=1))
+    return RoomGrid(
+        x=x,
+        y=y,
+        z=z,
+        stride=footprint / (count - 1),
+        valid=valid,
+        columns=np.stack([x[i], y[j], lowest, highest], axis=1),
+    )
 
 
 @dataclass(frozen=True)
 class BoxLattice:
-    """The cells of a box relative to its centre, as runs along x; rows farthest from the centre come first."""
+    """The cells of a box relative to its centre, as runs along x; rows farthest from the centre come
+    first.
+    """
 
     dz: np.ndarray  # (M,) int64
     dy: np.ndarray  # (M,)
@@ -90,11 +106,18 @@ def box_lattice(rotation: np.ndarray, half_extents: np.ndarray, stride: float) -
     """The lattice of an oriented box, see the module's docstring."""
     widened = half_extents + stride / 2 + _BOUNDARY
     reach = np.floor(np.abs(rotation) @ widened / stride).astype(np.int64)
-    dz, dy = (grid.ravel() for grid in np.meshgrid(np.arange(-reach[2], reach[2] + 1),
-                                                   np.arange(-reach[1], reach[1] + 1), indexing="ij"))
+    dz, dy = (
+        grid.ravel()
+        for grid in np.meshgrid(
+            np.arange(-reach[2], reach[2] + 1), np.arange(-reach[1], reach[1] + 1), indexing="ij"
+        )
+    )
     first, last = np.full(dz.shape, -reach[0], np.float64), np.full(dz.shape, reach[0], np.float64)
     for axis in range(3):  # clip the row to the slab |p . axis| <= widened
-        along, constant = rotation[0, axis] * stride, (dy * rotation[1, axis] + dz * rotation[2, axis]) * stride
+        along, constant = (
+            rotation[0, axis] * stride,
+            (dy * rotation[1, axis] + dz * rotation[2, axis]) * stride,
+        )
         if abs(along) < 1e-12:
             first[np.abs(constant) > widened[axis]] = np.inf
             continue
@@ -127,12 +150,16 @@ class FreeSpace:
         return (lattice.dz * self.shape[1] + lattice.dy) * self.shape[2] + lattice.first
 
     def fits(self, cells: np.ndarray, lattice: BoxLattice) -> np.ndarray:
-        """For flat cell numbers (N,): does the box centred there lie wholly in free cells of the grid? (N,) bool."""
+        """For flat cell numbers (N,): does the box centred there lie wholly in free cells of the grid? (N,)
+        bool.
+        """
         k, j, i = np.unravel_index(cells, self.shape)
         inside = np.ones(len(cells), bool)
-        for position, low, high, size in ((k, lattice.dz, lattice.dz, self.shape[0]),
-                                          (j, lattice.dy, lattice.dy, self.shape[1]),
-                                          (i, lattice.first, lattice.last, self.shape[2])):
+        for position, low, high, size in (
+            (k, lattice.dz, lattice.dz, self.shape[0]),
+            (j, lattice.dy, lattice.dy, self.shape[1]),
+            (i, lattice.first, lattice.last, self.shape[2]),
+        ):
             inside &= (position + low.min() >= 0) & (position + high.max() < size)
         alive = np.flatnonzero(inside)
         following, offsets = self._next_occupied.ravel(), self._offsets(lattice)

@@ -1,8 +1,10 @@
-"""The three-point light rig of a target picture (SOLID, lights): key, fill and back, all pointed at one object.
+"""The three-point light rig of a target picture (SOLID, lights): key, fill and back, all pointed at one
+object.
 
-Lights stand over columns of the empty room about as far from the origin as the camera, so a light may be inside an
-object, as in the published code. The fill light keeps to the key light's side, the back light to the side opposite
-the camera. A back light without a place is left out; without a key or a fill light the scene is drawn again.
+Lights stand over columns of the empty room about as far from the origin as the camera, so a light may be
+inside an object, as in the published code. The fill light keeps to the key light's side, the back light to
+the side opposite the camera. A back light without a place is left out; without a key or a fill light the
+scene is drawn again.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ DEFAULT_SIZE, SPREAD = 0.25, float(np.pi)  # Blender's default area light; only 
 
 
 def in_wedge(points: np.ndarray, direction: np.ndarray, half_angle: float) -> np.ndarray:
-    """Whether points (N, 3) lie in the wedge around `direction` (3,), turned about z by +- half_angle: (N,) bool.
+    """Whether points (N, 3) lie in the wedge around `direction` (3,), turned about z by +- half_angle: (N,)
+    bool.
 
-    The published test uses the full vectors, heights included: with a, b the two sides of the wedge, v is inside if
-    (a x v).(a x b) > 0 and (b x v).(b x a) > 0. A high light therefore has a narrower wedge over the floor.
+    The published test uses the full vectors, heights included: with a, b the two sides of the wedge, v is
+    inside if (a x v).(a x b) > 0 and (b x v).(b x a) > 0. A high light therefore has a narrower wedge over
+    the floor.
     """
     a = euler_matrix((0, 0, -half_angle)) @ direction
     b = euler_matrix((0, 0, half_angle)) @ direction
@@ -43,9 +47,17 @@ def _draw_location(rng: np.random.Generator, columns: np.ndarray, heights: tuple
     return np.array([x, y, rng.uniform(min(ends), max(ends))])
 
 
-def three_point_lights(rng: np.random.Generator, config: SolidConfig, *, grid: RoomGrid, camera_location: np.ndarray,
-                       targets: list[str]) -> tuple[AreaLight, ...]:
-    """Two or three area lights at one of the named objects. Raises LayoutFailure without place for key or fill."""
+def three_point_lights(
+    rng: np.random.Generator,
+    config: SolidConfig,
+    *,
+    grid: RoomGrid,
+    camera_location: np.ndarray,
+    targets: list[str],
+) -> tuple[AreaLight, ...]:
+    """Two or three area lights at one of the named objects. Raises LayoutFailure without place for key or
+    fill.
+    """
     layout = config.layout
     target = targets[rng.integers(len(targets))]
     radius = np.hypot(grid.columns[:, 0], grid.columns[:, 1])
@@ -56,8 +68,16 @@ def three_point_lights(rng: np.random.Generator, config: SolidConfig, *, grid: R
     lights = []
 
     def add(role: str, location: np.ndarray, energy: tuple[float, float], size: float) -> None:
-        lights.append(AreaLight(role=role, location=tuple(location.tolist()), target=target,
-                                energy=float(rng.uniform(*energy)), size=size, spread=SPREAD))
+        lights.append(
+            AreaLight(
+                role=role,
+                location=tuple(location.tolist()),
+                target=target,
+                energy=float(rng.uniform(*energy)),
+                size=size,
+                spread=SPREAD,
+            )
+        )
 
     key = _draw_location(rng, columns, KEY_HEIGHT)
     add("key", key, layout.key_light_energy, float(rng.uniform(*layout.key_light_size)))

@@ -6,20 +6,21 @@ For every object a model is drawn, then up to `max_tries` poses. A pose may stan
 1. the box fits into free cells there,
 2. its centre is in the camera's view,
 3. near: it is within an earlier object's bounding radius + slack of that object's centre,
-4. overlap: its centre projects into an earlier object's pixel rectangle, and, by a further draw, depth order: it is
-   farther away than the next smaller object and nearer than the next larger one,
+4. overlap: its centre projects into an earlier object's pixel rectangle, and, by a further draw, depth order:
+   it is farther away than the next smaller object and nearer than the next larger one,
 5. it meets no wall, floor or other surface, and no earlier box: exact tests.
 
-How the place is chosen. The published code evaluates all five on the whole grid and picks uniformly among the cells
-left. Here 2 to 4, which cost one array operation, are evaluated on all cells; their cells are then visited in random
-order, and the first that passes the dear tests 1 and 5 is taken. In a random order every passing cell is equally
-likely to be the first of the passing ones, so the distribution is the same, and a try fails in the same cases: when
-no cell passes. Only the number of tests differs.
+How the place is chosen. The published code evaluates all five on the whole grid and picks uniformly among the
+cells left. Here 2 to 4, which cost one array operation, are evaluated on all cells; their cells are then
+visited in random order, and the first that passes the dear tests 1 and 5 is taken. In a random order every
+passing cell is equally likely to be the first of the passing ones, so the distribution is the same, and a try
+fails in the same cases: when no cell passes. Only the number of tests differs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,8 +36,9 @@ _FIRST_BATCH, _LARGEST_BATCH = 64, 16384  # cells tested at a time; quadrupled a
 _EXACT_BATCH = 256  # places tested at a time against triangles and boxes
 
 
-def first_passing(rng: np.random.Generator, cells: np.ndarray,
-                  passes: Callable[[np.ndarray], int | None]) -> int | None:
+def first_passing(
+    rng: np.random.Generator, cells: np.ndarray, passes: Callable[[np.ndarray], int | None]
+) -> int | None:
     """A uniform choice among the cells that pass: visit them in random order and stop at the first.
 
     `passes` takes a batch of cells (N,) in that order and returns the first passing one or None.
@@ -44,17 +46,33 @@ def first_passing(rng: np.random.Generator, cells: np.ndarray,
     start, size = 0, _FIRST_BATCH
     order = rng.permutation(cells)
     while start < len(order):
-        found = passes(order[start:start + size])
+        found = passes(order[start : start + size])
         if found is not None:
             return found
         start, size = start + size, min(4 * size, _LARGEST_BATCH)
     return None
 
 
+@dataclass(frozen=True, eq=False)
+class _Pose:
+    """One drawn pose and size of a model, with what follows from them."""
+
+    euler: np.ndarray  # (3,)
+    rotation: np.ndarray  # (3, 3)
+    size: float
+    size_bin: int
+    scale: float
+    half_extents: np.ndarray  # (3,)
+    lattice: BoxLattice
+    rules: Rules
+
+
 class Placer:
     """The state of one scene while objects are put into it."""
 
-    def __init__(self, config: SolidConfig, *, room: Room, grid: RoomGrid, meshes: MeshLibrary, camera: Pinhole):
+    def __init__(
+        self, config: SolidConfig, *, room: Room, grid: RoomGrid, meshes: MeshLibrary, camera: Pinhole
+    ):
         self._layout, self._meshes, self._camera, self._grid = config.layout, meshes, camera, grid
         self._obstacles = room.of_kind("wall", "other", "floor")
         self._space = FreeSpace(_far_enough(grid, camera, config.layout.object_distance))
@@ -87,27 +105,41 @@ class Placer:
 
     def place(self, rng: np.random.Generator, name: str, class_id: int) -> bool:
         """Draw poses for one object until one has a place; False if none of them had."""
-        layout, extent = self._layout, self._meshes.extents[class_id]
-        for tries in range(1, layout.max_tries + 1):
-            euler = rng.uniform(-np.pi, np.pi, 3)
-            size, size_bin = draw_size(rng, layout)
-            rules = self._draw_rules(rng)
-            scale = size / extent.max()
-            half_extents, rotation = extent * scale / 2, euler_matrix(euler)
-            lattice = box_lattice(rotation, half_extents, self._grid.stride)
-            cell = first_passing(rng, self._cells[self._candidates(rules, size)],
-                                 lambda cells, pose=(lattice, rotation, half_extents): self._first_clear(cells, *pose))
-            self.drawn.append(Draw(name=name, class_id=class_id, size=size, bin=size_bin, rules=rules,
-                                   placed=cell is not None))
+        for tries in range(1, self._layout.max_tries + 1):
+            pose = self._draw_pose(rng, class_id)
+            candidates = self._cells[self._candidates(pose.rules, pose.size)]
+            cell = first_passing(rng, candidates, lambda cells, pose=pose: self._first_clear(cells, pose))
+            self.drawn.append(
+                Draw(
+                    name=name,
+                    class_id=class_id,
+                    size=pose.size,
+                    bin=pose.size_bin,
+                    rules=pose.rules,
+                    placed=cell is not None,
+                )
+            )
             if cell is not None:
-                location = self._grid.coordinates(np.array([cell]))[0]
-                self.objects.append(PlacedObject(
-                    name=name, class_id=class_id, euler=tuple(euler.tolist()), size=size, scale=float(scale),
-                    location=tuple(location.tolist()), obb=Box(tuple(half_extents.tolist())), rules=rules, tries=tries))
-                self._rotations.append(rotation)
-                self._occupy(cell, lattice, self.objects[-1])
+                self._settle(cell, pose, name=name, class_id=class_id, tries=tries)
                 return True
         return False
+
+    def _draw_pose(self, rng: np.random.Generator, class_id: int) -> _Pose:
+        euler = rng.uniform(-np.pi, np.pi, 3)
+        size, size_bin = draw_size(rng, self._layout)
+        extent = self._meshes.extents[class_id]
+        scale = size / extent.max()
+        rotation, half_extents = euler_matrix(euler), extent * scale / 2
+        return _Pose(
+            euler=euler,
+            rotation=rotation,
+            size=size,
+            size_bin=size_bin,
+            scale=float(scale),
+            half_extents=half_extents,
+            lattice=box_lattice(rotation, half_extents, self._grid.stride),
+            rules=self._draw_rules(rng),
+        )
 
     def _draw_rules(self, rng: np.random.Generator) -> Rules:
         """Which optional filters a pose must pass; the first object has nothing to relate to."""
@@ -115,8 +147,9 @@ class Placer:
             return Rules(near=False, overlap=False, depth_order=False)
         near = rng.random() < self._layout.near_prob
         overlap = rng.random() < self._layout.overlap_prob
-        return Rules(near=near, overlap=overlap,
-                     depth_order=overlap and rng.random() < self._layout.depth_order_prob)
+        return Rules(
+            near=near, overlap=overlap, depth_order=overlap and rng.random() < self._layout.depth_order_prob
+        )
 
     def _candidates(self, rules: Rules, size: float) -> np.ndarray:
         """Mask over the cells in view: free and passing filters 3 and 4."""
@@ -131,40 +164,64 @@ class Placer:
         return mask
 
     def _depth_bounds(self, size: float) -> tuple[float, float]:
-        """Distances of the next smaller (or equal) and the next larger object: bigger is to be farther away."""
+        """Distances of the next smaller (or equal) and the next larger object: bigger is farther away."""
         ordered = sorted(self.objects, key=lambda placed: placed.size)
         distances = [float(np.linalg.norm(placed.location - self._camera.location)) for placed in ordered]
         larger = int(np.searchsorted([placed.size for placed in ordered], size, side="right"))
-        return (distances[larger - 1] if larger > 0 else -np.inf,
-                distances[larger] if larger < len(ordered) else np.inf)
+        return (
+            distances[larger - 1] if larger > 0 else -np.inf,
+            distances[larger] if larger < len(ordered) else np.inf,
+        )
 
-    def _first_clear(self, cells: np.ndarray, lattice: BoxLattice, rotation: np.ndarray,
-                     half_extents: np.ndarray) -> int | None:
+    def _first_clear(self, cells: np.ndarray, pose: _Pose) -> int | None:
         """The first of the cells where the box fits and meets nothing (filters 1 and 5)."""
-        cells = cells[self._space.fits(cells, lattice)]
+        cells = cells[self._space.fits(cells, pose.lattice)]
         for start in range(0, len(cells), _EXACT_BATCH):
-            batch = cells[start:start + _EXACT_BATCH]
+            batch = cells[start : start + _EXACT_BATCH]
             centers = self._grid.coordinates(batch)
-            clear = np.ones(len(batch), bool)
-            if self.objects:
-                clear = ~boxes_meet_boxes(
-                    centers, rotation, half_extents, other_centers=np.array([o.location for o in self.objects]),
-                    other_rotations=np.array(self._rotations),
-                    other_half_extents=np.array([o.obb.half_extents for o in self.objects]))
-            left = np.flatnonzero(clear)
-            left = left[~boxes_meet_triangles(centers[left], rotation, half_extents, self._obstacles)]
-            if left.size:
-                return int(batch[left[0]])
+            clear = np.flatnonzero(~self._meets_boxes(centers, pose))
+            meets = boxes_meet_triangles(centers[clear], pose.rotation, pose.half_extents, self._obstacles)
+            clear = clear[~meets]
+            if clear.size:
+                return int(batch[clear[0]])
         return None
 
-    def _occupy(self, cell: int, lattice: BoxLattice, placed: PlacedObject) -> None:
-        """Carve the box out of the free space and widen what counts as near and as covered."""
-        self._space.carve(cell, lattice)
+    def _meets_boxes(self, centers: np.ndarray, pose: _Pose) -> np.ndarray:
+        """Whether the box meets an earlier one, for its centre at each of (B, 3): (B,) bool."""
+        if not self.objects:
+            return np.zeros(len(centers), bool)
+        return boxes_meet_boxes(
+            centers,
+            pose.rotation,
+            pose.half_extents,
+            other_centers=np.array([placed.location for placed in self.objects]),
+            other_rotations=np.array(self._rotations),
+            other_half_extents=np.array([placed.obb.half_extents for placed in self.objects]),
+        )
+
+    def _settle(self, cell: int, pose: _Pose, *, name: str, class_id: int, tries: int) -> None:
+        """Write the object down, carve its box out of the free space, widen what counts as near and covered."""
+        location = self._grid.coordinates(np.array([cell]))[0]
+        self._rotations.append(pose.rotation)
+        self.objects.append(
+            PlacedObject(
+                name=name,
+                class_id=class_id,
+                euler=tuple(pose.euler.tolist()),
+                size=pose.size,
+                scale=pose.scale,
+                location=tuple(location.tolist()),
+                obb=Box(tuple(pose.half_extents.tolist())),
+                rules=pose.rules,
+                tries=tries,
+            )
+        )
+        self._space.carve(cell, pose.lattice)
         self._free &= self._space.valid.reshape(-1)[self._cells]
-        reach = np.linalg.norm(placed.obb.half_extents) + self._layout.near_slack
-        x, y, z = self._positions - np.array(placed.location)[:, None]
+        reach = np.linalg.norm(pose.half_extents) + self._layout.near_slack
+        x, y, z = self._positions - location[:, None]
         self._near |= x * x + y * y + z * z <= reach**2
-        vertices = self._meshes.hull(placed.class_id) * placed.scale @ self._rotations[-1].T + placed.location
+        vertices = self._meshes.hull(class_id) * pose.scale @ pose.rotation.T + location
         rectangle = self._camera.rectangle(vertices)
         if rectangle is not None:
             x, y = self._pixels
@@ -173,7 +230,9 @@ class Placer:
 
 
 def _far_enough(grid: RoomGrid, camera: Pinhole, limits: tuple[float, float]) -> np.ndarray:
-    """Valid cells whose horizontal distance to the camera lies strictly between the limits, (nz, ny, nx) bool."""
+    """Valid cells whose horizontal distance to the camera lies strictly between the limits, (nz, ny, nx)
+    bool.
+    """
     distance = np.hypot(grid.x[None, :] - camera.location[0], grid.y[:, None] - camera.location[1])
     return grid.valid & (distance > limits[0]) & (distance < limits[1])
 
@@ -185,7 +244,9 @@ def draw_size(rng: np.random.Generator, layout: Layout) -> tuple[float, int]:
 
 
 def place_objects(rng: np.random.Generator, config: SolidConfig, placer: Placer, num_classes: int) -> int:
-    """Attempt a uniform number of objects, each with the previous model by `reuse_prob`; returns that number."""
+    """Attempt a uniform number of objects, each with the previous model by `reuse_prob`; returns that
+    number.
+    """
     layout = config.layout
     attempted = int(rng.integers(layout.num_objects[0], layout.num_objects[1] + 1))
     previous: int | None = None

@@ -1,8 +1,8 @@
 """The scene: everything a renderer needs and everything that was drawn, as frozen dataclasses and as JSON.
 
-A scene holds no array and no path outside its own folders, so it can be stored beside the picture, audited without
-Blender and rendered again at another quality. Floats survive the round trip exactly (shortest representation).
-Units: scene units (rooms are 12 x 12 x 6), radians, watts, pixels.
+A scene holds no array and no path outside its own folders, so it can be stored beside the picture, audited
+without Blender and rendered again at another quality. Floats survive the round trip exactly (shortest
+representation). Units: scene units (rooms are 12 x 12 x 6), radians, watts, pixels.
 """
 
 from __future__ import annotations
@@ -133,8 +133,10 @@ class Scene:
         try:
             content = json.loads(text)
             if content["schema"] != SCHEMA:
-                raise BadInput(f"scene schema {content['schema']!r}, this program reads {SCHEMA}",
-                               fix="compose the scene again")
+                raise BadInput(
+                    f"scene schema {content['schema']!r}, this program reads {SCHEMA}",
+                    fix="compose the scene again",
+                )
             return _decode(cls, content)
         except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(f"not a scene ({error!r})", fix="compose the scene again") from error

@@ -1,6 +1,8 @@
-"""Where one can stand in a room and how high it is: floor and ceiling patches, heights over columns (SOLID, backdrop).
+"""Where one can stand in a room and how high it is: floor and ceiling patches, heights over columns (SOLID,
+backdrop).
 
-A patch is a set of nearly horizontal triangles connected over edges; small patches (sills, mouldings) do not count.
+A patch is a set of nearly horizontal triangles connected over edges; small patches (sills, mouldings) do not
+count.
 """
 
 from __future__ import annotations
@@ -47,16 +49,20 @@ def _connected_over_edges(triangles: np.ndarray) -> np.ndarray:
 
 def patches_of(room: Room, kind: str) -> list[np.ndarray]:
     """All horizontal patches of the room's surfaces of one kind; patches never span two surfaces."""
-    return [patch
-            for number, surface in enumerate(room.surfaces) if surface.kind == kind
-            for patch in horizontal_patches(room.triangles[room.surface == number])]
+    return [
+        patch
+        for number, surface in enumerate(room.surfaces)
+        if surface.kind == kind
+        for patch in horizontal_patches(room.triangles[room.surface == number])
+    ]
 
 
 def column_heights(patches: list[np.ndarray], x: np.ndarray, y: np.ndarray, *, kind: str) -> np.ndarray:
     """Height (len(y), len(x)) of the floor or ceiling over each column.
 
-    A floor is as high as the highest vertex of the highest triangle there, -inf where there is none; a ceiling as low
-    as the mean of the lowest and the highest vertex of the lowest triangle, +inf where there is none (published code).
+    A floor is as high as the highest vertex of the highest triangle there, -inf where there is none; a
+    ceiling as low as the mean of the lowest and the highest vertex of the lowest triangle, +inf where there
+    is none (published code).
     """
     floor = kind == "floor"
     heights = np.full((len(y), len(x)), -np.inf if floor else np.inf)

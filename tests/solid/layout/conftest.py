@@ -30,7 +30,10 @@ def box_room(*, floor=True, ceiling=True, inner_wall=False, platform=0.0, size=6
     if ceiling:
         surfaces["ceiling"] = ("ceiling", quad((-s, -s, h), (-s, s, h), (s, s, h), (s, -s, h)))
     if platform:  # a step over a quarter of the floor
-        surfaces["floor.step"] = ("floor", quad((0, 0, platform), (s, 0, platform), (s, s, platform), (0, s, platform)))
+        surfaces["floor.step"] = (
+            "floor",
+            quad((0, 0, platform), (s, 0, platform), (s, s, platform), (0, s, platform)),
+        )
     corners = [(-s, -s), (s, -s), (s, s), (-s, s)]
     for number in range(4):
         (x1, y1), (x2, y2) = corners[number], corners[(number + 1) % 4]
@@ -46,28 +49,48 @@ def write_rooms(folder: Path, rooms: dict[str, dict]) -> RoomLibrary:
     entries = []
     for number, (room_id, surfaces) in enumerate(rooms.items()):
         triangles = [part for _, part in surfaces.values()]
-        np.savez(folder / "models" / f"{number:03d}.npz", triangles=np.concatenate(triangles),
-                 surface=np.repeat(np.arange(len(surfaces), dtype=np.int32), [len(part) for part in triangles]))
-        entries.append({
-            "id": room_id, "glb": f"models/{number:03d}.glb", "npz": f"models/{number:03d}.npz",
-            "matrix": np.eye(4).tolist(),
-            "surfaces": [{"name": name, "kind": kind, "materials": [kind]} for name, (kind, _) in surfaces.items()],
-            "materials": {kind: [f"textures/{kind}/{letter}.jpg" for letter in "abc"]
-                          for kind in sorted({kind for kind, _ in surfaces.values()})}})
+        np.savez(
+            folder / "models" / f"{number:03d}.npz",
+            triangles=np.concatenate(triangles),
+            surface=np.repeat(np.arange(len(surfaces), dtype=np.int32), [len(part) for part in triangles]),
+        )
+        entries.append(
+            {
+                "id": room_id,
+                "glb": f"models/{number:03d}.glb",
+                "npz": f"models/{number:03d}.npz",
+                "matrix": np.eye(4).tolist(),
+                "surfaces": [
+                    {"name": name, "kind": kind, "materials": [kind]} for name, (kind, _) in surfaces.items()
+                ],
+                "materials": {
+                    kind: [f"textures/{kind}/{letter}.jpg" for letter in "abc"]
+                    for kind in sorted({kind for kind, _ in surfaces.values()})
+                },
+            }
+        )
     (folder / "rooms.json").write_text(json.dumps({"rooms": entries}))
     return RoomLibrary.load(folder)
 
 
 def write_meshes(folder: Path, meshes: list[np.ndarray]) -> MeshLibrary:
-    """Write classes.json and models/*.npz of vertex clouds (V, 3), centred as `clean` does it, and load them."""
+    """Write classes.json and models/*.npz of vertex clouds (V, 3), centred as `clean` does it, and load
+    them.
+    """
     (folder / "models").mkdir(parents=True)
     entries = []
     for number, vertices in enumerate(meshes):
         vertices = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2
         faces = np.arange(len(vertices) // 3 * 3, dtype=np.int32).reshape(-1, 3)
         np.savez(folder / "models" / f"{number:05d}.npz", vertices=vertices.astype(np.float32), faces=faces)
-        entries.append({"id": f"mesh{number}", "glb": f"models/{number:05d}.glb", "npz": f"models/{number:05d}.npz",
-                        "extent": np.ptp(vertices, axis=0).tolist()})
+        entries.append(
+            {
+                "id": f"mesh{number}",
+                "glb": f"models/{number:05d}.glb",
+                "npz": f"models/{number:05d}.npz",
+                "extent": np.ptp(vertices, axis=0).tolist(),
+            }
+        )
     (folder / "classes.json").write_text(json.dumps(entries))
     return MeshLibrary.load(folder)
 
@@ -75,8 +98,10 @@ def write_meshes(folder: Path, meshes: list[np.ndarray]) -> MeshLibrary:
 @pytest.fixture(scope="session")
 def make_rooms(tmp_path_factory):
     """make_rooms({"id": box_room_options, ...}) -> RoomLibrary."""
-    return lambda rooms: write_rooms(tmp_path_factory.mktemp("rooms") / "rooms",
-                                     {name: box_room(**options) for name, options in rooms.items()})
+    return lambda rooms: write_rooms(
+        tmp_path_factory.mktemp("rooms") / "rooms",
+        {name: box_room(**options) for name, options in rooms.items()},
+    )
 
 
 @pytest.fixture(scope="session")
