@@ -1,0 +1,1 @@
+"""Rooms: procedural ones, SceneNet, and what their objects are."""
