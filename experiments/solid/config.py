@@ -17,8 +17,11 @@ class Meshes:
 
     source: Literal["embedded", "folder"]  # embedded: assets/meshes; folder: any tree of OBJ/GLB/GLTF/PLY/STL files
     folder: str | None  # for source=folder
+    list_file: str | None  # for source=folder: JSON list of {"model": path below folder}, fixes order and choice
+    packages: str | None  # for source=embedded: folder with the wheels of meshes/packages.json; adds their shapes
     side: Literal["pretrain", "tabletop"]  # which side of assets/meshes/split.json
     num_classes: int | None  # expected number of models; None: whatever is there
+    skip_twins: bool  # skip a mesh whose file or geometry an earlier one has already
     max_bad_share: float  # above this share of unusable meshes the stage stops with exit 2
     merge_distance: float  # spec 2.2a
     edge_split_angle: float  # degrees, spec 2.2c
