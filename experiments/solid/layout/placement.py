@@ -200,7 +200,9 @@ class Placer:
         )
 
     def _settle(self, cell: int, pose: _Pose, *, name: str, class_id: int, tries: int) -> None:
-        """Write the object down, carve its box out of the free space, widen what counts as near and covered."""
+        """Write the object down, carve its box out of the free space, widen what counts as near and
+        covered.
+        """
         location = self._grid.coordinates(np.array([cell]))[0]
         self._rotations.append(pose.rotation)
         self.objects.append(
