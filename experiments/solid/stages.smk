@@ -63,6 +63,7 @@ rule targets:
         stamp("create-store"),
     output:
         touch(stamp("targets")),
+    threads: workflow.cores
     params:
         settings("targets"),
     shell:
@@ -74,6 +75,7 @@ rule queries:
         stamp("create-store"),
     output:
         touch(stamp("queries")),
+    threads: workflow.cores
     params:
         settings("queries"),
     shell:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from suite.errors import EXIT_OK, EXIT_STOPPED, BadInput, Missing, guard
+from suite.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OK, EXIT_STOPPED, BadInput, Missing, guard
 from suite.launch.engine import pick_accel, pick_device, pick_place
 from suite.launch.gpu import GpuLocks, list_gpus
 from suite.launch.machine import num_cores
@@ -237,10 +237,17 @@ def tell_failures(crew: Crew, pool: Pool, code: int, wanted: int) -> None:
     codes = ", ".join(f"{r.shard} (exit code {r.code})" for r in failed[:10]) + (
         ", ..." if len(failed) > 10 else ""
     )
-    say(tail(crew.log))
+    say(last_words(crew.log, code))
     say(f"error: {crew.label}: {len(failed)} of {wanted} shards failed: {codes}; log: {shown(crew.log)}")
     if len(pool.results) < wanted and not pool.stop.is_set:
         say(f"error: {crew.label}: given up after {len(pool.results)} failures without a success")
+
+
+def last_words(log: Path, code: int) -> str:
+    """What the log says of a failure: the stage's own error line, or the end of a bug's traceback."""
+    lines = tail(log).splitlines()
+    told = [line for line in lines if line.startswith("error: ")]
+    return told[-1] if told and code in (EXIT_BAD_INPUT, EXIT_MISSING) else "\n".join(lines)
 
 
 def tell_end(crew: Crew, code: int, seconds: float) -> None:
@@ -250,7 +257,7 @@ def tell_end(crew: Crew, code: int, seconds: float) -> None:
     elif code == EXIT_STOPPED:
         say(f"{crew.label}: stopped; the same command goes on from here")
     else:
-        say(tail(crew.log))
+        say(last_words(crew.log, code))
         say(f"error: {crew.label}: exit code {code}; log: {shown(crew.log)}")
 
 

@@ -13,7 +13,7 @@ from suite.launch.gpu import list_gpus
 
 IMAGE_RECORD = Path("/opt/image.json")  # stands in every image of ours
 GPU_REMEDY = (
-    "install nvidia-container-toolkit, run `nvidia-ctk runtime configure --runtime=docker`, restart the engine "
+    "install nvidia-container-toolkit, `nvidia-ctk runtime configure --runtime=docker`, restart the engine "
     "(docs/gpu.md), or use PLACE=venv"
 )
 

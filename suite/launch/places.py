@@ -17,6 +17,7 @@ from suite.errors import BadInput
 from suite.launch.engine import compose_files
 from suite.launch.gpu import Gpu
 from suite.provenance import ROOT
+from suite.runs import folder_setting
 
 PLACES = ("auto", "venv", "docker", "here")
 WORKSPACE = Path("/workspace")  # where the images expect the repository, data/ and runs/
@@ -86,11 +87,6 @@ class Place:
         if self.name == "docker":  # read by compose.yaml; `extra` travels as -e
             return env | {"ACCEL": self.accel, "RUNS_DIR": str(self.runs_dir), "DATA_DIR": str(self.data_dir)}
         return env | dict(extra)
-
-
-def folder_setting(variable: str, default: str) -> Path:
-    """A folder named by an environment variable (relative to the repository), or its default; absolute."""
-    return Path(os.path.abspath(ROOT / (os.environ.get(variable) or default)))
 
 
 def bootstrap_command(toolchain: str, accel: str) -> list[str]:

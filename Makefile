@@ -1,0 +1,58 @@
+# `make help` lists what exists. Settings come on the command line: make reproduce-solid SCALE=small SEED=1
+# Nothing is to be installed first: workflow/run makes the environments that a target needs.
+
+export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN STRICT FORCE
+RUN := workflow/run
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce-solid reproduce plan status logs shell report fetch-meshes doctor gpu-check images test lint clean
+
+help: ## this page
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
+	@sed -n 's/^#? *//p' Makefile
+
+reproduce-solid: ## SOLID: meshes and rooms -> rendered, annotated store -> report
+	@$(RUN) reproduce solid
+
+reproduce: ## every paper that is here, one after the other, then the report
+	@$(RUN) reproduce all && $(RUN) report
+
+plan: ## stages, shards, what is up to date and why not, disk, time; starts nothing
+	@$(RUN) plan
+
+status: ## what runs, what is left, how the last launches ended
+	@$(RUN) status
+
+logs: ## the last lines of a stage's log (STAGE=targets)
+	@$(RUN) logs
+
+shell: ## a shell in a toolchain (TOOLCHAIN=blender)
+	@$(RUN) shell
+
+report: ## one page that leads to the report of every run
+	@$(RUN) report
+
+fetch-meshes: ## collect SOLID's meshes and stop there
+	@$(RUN) reproduce solid --until fetch-meshes
+
+doctor: ## what is missing on this machine, each line with its remedy
+	@$(RUN) doctor
+
+gpu-check: ## one kernel of each framework on the GPU
+	@$(RUN) gpu-check
+
+images: ## build the container images (TOOLCHAIN=blender: only that one)
+	@$(RUN) images
+
+test: ## every test that needs no GPU and no container
+	@$(RUN) test
+
+lint: ## the style checks alone
+	@$(RUN) test lint
+
+clean: ## list the runs, ask, delete them (FORCE=1: do not ask); never data/
+	@$(RUN) clean
+
+#?
+#? SCALE=tiny|smoke|small|paper  PLACE=auto|venv|docker  DEVICE=auto|cpu|cuda  ACCEL=auto|cpu|cuda
+#? SEED=0  JOBS=auto  DATA_DIR=data  RUNS_DIR=runs  PAPER=solid  STRICT=1 (redo what another lock made)

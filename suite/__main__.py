@@ -1,0 +1,8 @@
+"""`python -m suite <command>`: what the Makefile's targets call. `--help` lists the commands."""
+
+import sys
+
+from suite.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""The command line of the suite. Every option's default comes from the environment variable that the Makefile
+exports (SCALE, SEED, PLACE, ACCEL, DEVICE, JOBS, PAPER, STAGE, TOOLCHAIN), an empty one counting as unset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+
+from suite.errors import BadInput, guard
+from suite.runs import Run, systems
+
+# Modules are imported by the command that needs them: `plan` must not wait for what `clean` uses.
+
+
+def setting(name: str, default: str) -> str:
+    """An environment variable's value, or the default where it is unset or empty."""
+    return os.environ.get(name) or default
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands."""
+    parser = argparse.ArgumentParser(prog="python -m suite", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.set_defaults(run=run)
+        return command
+
+    reproduce = add("reproduce", _reproduce, "run a paper's stages, in order, as far as they are not done")
+    reproduce.add_argument("system", nargs="?", default="all", help="a paper, or all (default)")
+    add_run_options(reproduce)
+    add_place_options(reproduce)
+    reproduce.add_argument("--until", metavar="STAGE", help="stop after this stage")
+    reproduce.add_argument(
+        "--strict",
+        action="store_true",
+        default=bool(setting("STRICT", "")),
+        help="redo what another environment made",
+    )
+
+    plan = add("plan", _plan, "show stages, shards, reasons, disk and time; start nothing")
+    plan.add_argument(
+        "system", nargs="?", default=setting("PAPER", "solid"), help="a paper (default $PAPER or solid)"
+    )
+    add_run_options(plan)
+    plan.add_argument("--json", action="store_true", help="for programs")
+
+    status = add("status", _status, "what runs, what is left, how the last launches ended")
+    status.add_argument("--json", action="store_true", help="for programs")
+
+    logs = add("logs", _logs, "the last lines of a stage's log")
+    logs.add_argument(
+        "stage", nargs="?", default=setting("STAGE", ""), help="a stage (default $STAGE, or the newest log)"
+    )
+    logs.add_argument(
+        "system", nargs="?", default=setting("PAPER", "solid"), help="a paper (default $PAPER or solid)"
+    )
+    logs.add_argument("--lines", type=int, default=40, help="how many (default 40)")
+    add_run_options(logs)
+
+    shell = add("shell", _shell, "a shell in a toolchain")
+    shell.add_argument(
+        "toolchain", nargs="?", default=setting("TOOLCHAIN", "blender"), help="default $TOOLCHAIN or blender"
+    )
+    add_place_options(shell)
+
+    gpu_check = add("gpu-check", _gpu_check, "one kernel of each framework on the GPU")
+    gpu_check.add_argument(
+        "toolchain", nargs="?", default=setting("TOOLCHAIN", "all"), help="default $TOOLCHAIN or all"
+    )
+    add_place_options(gpu_check)
+
+    doctor = add("doctor", _doctor, "what is missing on this machine, each line with its remedy")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+
+    images = add("images", _images, "build the container images of all toolchains, or of one")
+    images.add_argument(
+        "toolchain", nargs="?", default=setting("TOOLCHAIN", "all"), help="default $TOOLCHAIN or all"
+    )
+    images.add_argument("--accel", choices=("auto", "cpu", "cuda"), default=setting("ACCEL", "auto"))
+
+    add("report", _report, "collect the reports of all runs on one page")
+    clean = add("clean", _clean, "show what would be deleted below RUNS_DIR, ask, delete; never data/")
+    clean.add_argument("--force", action="store_true", default=bool(setting("FORCE", "")), help="do not ask")
+    test = add("test", _test, "the test suite, each part in its own environment")
+    test.add_argument(
+        "parts", nargs="*", default=["lint", "suite", "blender"], help="environments of tox.ini"
+    )
+    return parser
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Which run."""
+    parser.add_argument(
+        "--scale", default=setting("SCALE", "smoke"), help="a config of the paper (default smoke)"
+    )
+    parser.add_argument("--seed", default=setting("SEED", "0"), help="default 0")
+    parser.add_argument(
+        "-o", "--override", action="append", default=[], metavar="KEY=VALUE", help="dotted config key"
+    )
+
+
+def add_place_options(parser: argparse.ArgumentParser) -> None:
+    """Where and how it runs."""
+    places, accels, devices = (
+        ("auto", "venv", "docker", "here"),
+        ("auto", "cpu", "cuda"),
+        ("auto", "cpu", "cuda"),
+    )
+    parser.add_argument("--place", choices=places, default=setting("PLACE", "auto"), help="default auto")
+    parser.add_argument(
+        "--accel", choices=accels, default=setting("ACCEL", "auto"), help="lock or image flavour"
+    )
+    parser.add_argument("--device", choices=devices, default=setting("DEVICE", "auto"), help="default auto")
+    parser.add_argument(
+        "--jobs", default=setting("JOBS", "auto"), help="workers of a wide stage (default auto)"
+    )
+
+
+def the_run(options: argparse.Namespace, system: str | None = None) -> Run:
+    """The run that the options name."""
+    try:
+        seed = int(options.seed)
+    except ValueError:
+        raise BadInput(f"SEED={options.seed} is not a whole number", fix="use 0 or more") from None
+    name = system or options.system
+    return Run(system=name, scale=options.scale, seed=seed, overrides=tuple(options.override))
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    """One paper, or all that exist, one after the other; the first that fails ends it."""
+    from suite.reproduce import Request, reproduce
+
+    for system in systems() if options.system == "all" else [options.system]:
+        request = Request(
+            run=the_run(options, system), place=options.place, accel=options.accel, device=options.device,
+            jobs=options.jobs, until=options.until, strict=options.strict,
+        )  # fmt: skip
+        code = reproduce(request)
+        if code:
+            return code
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from suite.plan import as_json, as_text, make_plan
+
+    plan = make_plan(the_run(options))
+    print(as_json(plan) if options.json else as_text(plan))
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from suite.status import print_status
+
+    return print_status(as_json=options.json)
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from suite.status import print_log
+
+    return print_log(the_run(options), options.stage, lines=options.lines)
+
+
+def _shell(options: argparse.Namespace) -> int:
+    from suite.tools import shell
+
+    return shell(options.toolchain, place=options.place, accel=options.accel, device=options.device)
+
+
+def _gpu_check(options: argparse.Namespace) -> int:
+    from suite.tools import gpu_check
+
+    return gpu_check(options.toolchain, place=options.place)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from suite.tools import doctor
+
+    return doctor(as_json=options.json)
+
+
+def _images(options: argparse.Namespace) -> int:
+    from suite.tools import images
+
+    return images(options.toolchain, accel=options.accel)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from suite.overview import write_overview
+
+    return write_overview()
+
+
+def _clean(options: argparse.Namespace) -> int:
+    from suite.clean import clean
+
+    return clean(force=options.force)
+
+
+def _test(options: argparse.Namespace) -> int:
+    from suite.tools import test
+
+    return test(options.parts)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run, return the exit code (0 done, 2 bad input, 3 missing, 75 stopped, 1 a bug)."""
+    options = build_parser().parse_args(argv)
+    return guard(lambda: options.run(options))

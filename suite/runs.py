@@ -1,0 +1,94 @@
+"""Runs: one system at one scale with one seed, in `RUNS_DIR/<system>/<scale>/seed<k>/`, and the stages it is
+made of.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from suite.config import load_config
+from suite.errors import BadInput
+from suite.provenance import ROOT
+from suite.stage import Stage
+
+
+def folder_setting(variable: str, default: str) -> Path:
+    """A folder named by an environment variable (relative to the repository), or its default; absolute."""
+    return Path(os.path.abspath(ROOT / (os.environ.get(variable) or default)))
+
+
+def systems() -> list[str]:
+    """The papers that exist here, as they are typed (`sample-synthesis`)."""
+    return sorted(path.parent.name.replace("_", "-") for path in ROOT.glob("experiments/*/stages.smk"))
+
+
+def choose(value: str, known: list[str], what: str) -> str:
+    """`value` if it is known, else BadInput with the near matches."""
+    if value in known:
+        return value
+    near = difflib.get_close_matches(value, known, n=2)
+    fix = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(known)}"
+    raise BadInput(f"no {what} {value!r}", fix=fix)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run. `overrides` are `key=value` texts laid over the scale's config."""
+
+    system: str
+    scale: str
+    seed: int
+    overrides: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        choose(self.system, systems(), "system")
+        choose(self.scale, sorted(path.stem for path in (self.home / "configs").glob("*.yaml")), "scale")
+        if self.seed < 0:
+            raise BadInput(f"SEED={self.seed} is negative", fix="use 0 or more")
+
+    @property
+    def package(self) -> str:
+        """Name of the Python package below experiments."""
+        return self.system.replace("-", "_")
+
+    @property
+    def home(self) -> Path:
+        return ROOT / "experiments" / self.package
+
+    @property
+    def folder(self) -> Path:
+        """Where its stages, logs and stamps lie."""
+        return folder_setting("RUNS_DIR", "runs") / self.system / self.scale / f"seed{self.seed}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}, scale {self.scale}, seed {self.seed}"
+
+    @cached_property
+    def stages(self) -> Mapping[str, Stage]:
+        """The stages, in order."""
+        return import_module(f"experiments.{self.package}.stages").STAGES
+
+    @cached_property
+    def config(self) -> Any:
+        """The resolved config."""
+        schema = import_module(f"experiments.{self.package}.config").CONFIG
+        return load_config(schema, self.home / "configs" / f"{self.scale}.yaml", list(self.overrides))
+
+    def producer(self, input_name: str) -> str:
+        """The stage that makes an input: of the same name, or the one whose name ends in it (create-store:
+        store).
+        """
+        if input_name in self.stages:
+            return input_name
+        found = [name for name in self.stages if name.endswith(f"-{input_name}")]
+        if len(found) != 1:
+            raise BadInput(f"no stage of {self.system} makes the input {input_name!r}")
+        return found[0]

@@ -1,0 +1,110 @@
+"""The small commands: shell, gpu-check, doctor, images, test. Each starts another program and returns its
+exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from suite.errors import EXIT_MISSING, EXIT_OK, BadInput, Missing
+from suite.launch.engine import find_engine, pick_accel, pick_device, pick_place
+from suite.launch.places import HERE_PYTHON, Place, bootstrap_command
+from suite.launch.worker import say, worst
+from suite.provenance import ROOT
+from suite.reproduce import build_image
+from suite.runs import choose
+
+
+def toolchains() -> list[str]:
+    """The folders of docker/ with a lock."""
+    return sorted(path.parent.name for path in ROOT.glob("docker/*/requirements.cpu.lock"))
+
+
+def chosen(name: str) -> list[str]:
+    """`all`, or the one that was named."""
+    return toolchains() if name == "all" else [choose(name, toolchains(), "toolchain")]
+
+
+def call(command: Sequence[str], env: dict[str, str] | None = None) -> int:
+    """Run a program in the repository with our streams; returns its exit code."""
+    return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+
+
+def environment_python(toolchain: str, accel: str) -> str:
+    """Python of `.tox/<toolchain>`, built if needed."""
+    if call(bootstrap_command(toolchain, accel)) != EXIT_OK:
+        raise Missing(
+            f"the environment of {toolchain} could not be built (see above)", fix="see `make doctor`"
+        )
+    return str(ROOT / ".tox" / toolchain / "bin/python")
+
+
+def shell(toolchain: str, *, place: str, accel: str, device: str) -> int:
+    """Bash with the toolchain's Python first on the PATH, in its place."""
+    choose(toolchain, toolchains(), "toolchain")
+    place = pick_place(place)
+    device, _ = pick_device(device, place)
+    accel = pick_accel(accel, device)
+    where = Place(name=place, toolchain=toolchain, package="", device=device, accel=accel)
+    env = where.environment({})
+    if place == "docker":
+        return call([*where.compose(), "run", "--rm", toolchain, "bash"], env)
+    python = HERE_PYTHON if place == "here" else environment_python(toolchain, accel)
+    env["PATH"] = f"{os.path.dirname(python)}{os.pathsep}{env['PATH']}"
+    say(f"{toolchain}: {python}; leave with exit")
+    return call(["bash"], env)
+
+
+def gpu_check(toolchain: str, *, place: str) -> int:
+    """suite.gpu_check in each toolchain; in place venv, `all` means those whose environment stands."""
+    place = pick_place(place)
+    if place == "here":
+        return call([HERE_PYTHON, "-m", "suite.gpu_check"])
+    device, why = pick_device("auto", place)
+    if device == "cpu":
+        raise Missing(f"nothing to check: {why}", fix="`make doctor` says what a GPU run needs (docs/gpu.md)")
+    names = chosen(toolchain)
+    if place == "venv" and toolchain == "all":
+        names = [name for name in names if (ROOT / ".tox" / name / "bin/python").exists()]
+        if not names:
+            raise Missing("no environment stands yet", fix="name one: make gpu-check TOOLCHAIN=blender")
+    codes = []
+    for name in names:
+        where = Place(name=place, toolchain=name, package="", device=device, accel="cuda")
+        program = ["-m", "suite.gpu_check", "--toolchain", name]
+        if place == "docker":
+            command = [*where.compose(), "run", "--rm", "-T", name, "python", *program]
+        else:
+            command = [environment_python(name, "cuda"), *program]
+        codes.append(call(command, where.environment({})))
+        if codes[-1] not in (EXIT_OK, EXIT_MISSING):
+            say(f"error: gpu-check of {name}: exit code {codes[-1]}")
+    return worst(codes)
+
+
+def doctor(*, as_json: bool) -> int:
+    """suite.doctor, with the Python of the workflow."""
+    return call([sys.executable, "-m", "suite.doctor", *(["--json"] if as_json else [])])
+
+
+def images(toolchain: str, *, accel: str) -> int:
+    """Build the images, one after the other: the second finds the first one's layers."""
+    if find_engine() is None:
+        raise Missing("no Docker engine with compose v2 answers", fix="`make doctor` says what is missing")
+    device, _ = pick_device("auto", "docker")
+    for name in chosen(toolchain):
+        build_image(name, accel=pick_accel(accel, device), device=device)
+    return EXIT_OK
+
+
+def test(parts: Sequence[str]) -> int:
+    """The parts of tox.ini, by the tox of the suite's own environment."""
+    known = ["lint", "suite", *toolchains()]
+    for part in parts:
+        if part not in known:
+            raise BadInput(f"no test environment {part!r}", fix=f"choose from {', '.join(known)}")
+    python = environment_python("suite", "cpu")
+    return call([python, "-m", "tox", "run", "-q", "-e", ",".join(parts)])
