@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -86,10 +87,53 @@ def write_shard(path: Path, group: Group, shard: int, layout: StoreLayout = LAYO
     return commit(path, shard, [make(row, layout) for row in layout.shard_rows(group, shard)])
 
 
+def usage(seconds: float) -> dict:
+    """What a process used, as manifests say it."""
+    return {
+        "wall_seconds": seconds,
+        "cpu_seconds": 2 * seconds,
+        "peak_rss_bytes": 1_000_000 * (1 + int(seconds)),
+        "peak_gpu_bytes": None,
+        "facts": {"seconds": {"layout": seconds / 4, "rgb": seconds / 2}},
+    }
+
+
+def manifest(stage: str, inputs: Sequence[str] = (), **extra: object) -> dict:
+    """A manifest with the fields of suite.stage."""
+    return {
+        "stage": stage,
+        "key": f"key of {stage}",
+        "key_parts": {"packages": {"bpy": "4.5.15"}, "seed": 3},
+        "inputs": {name: {"path": f"../{name}", "key": ""} for name in inputs},
+        "outputs": [],
+        "packages": {"numpy": "1.26.4"},
+        "environment": {
+            "python": "3.11.2",
+            "prefix": "/opt/venv",
+            "packages_sha256": "ab" * 32,
+            "lock_sha256": None,
+        },
+        "git": {"commit": "cd" * 20, "dirty": False},
+        "host": {
+            "name": "box",
+            "system": "Linux 6",
+            "cpu": "CPU",
+            "cores": 2,
+            "memory_bytes": 10**9,
+            "gpus": [],
+        },
+        "device": "cpu",
+        "counts": {"images": 10, "views": 15},
+        "warnings": [],
+        **usage(1.0),
+        **extra,
+    }
+
+
 def finished_run(root: Path, layout: StoreLayout = LAYOUT) -> dict[str, Path]:
     """Folders `store`, `targets` and `queries` as three finished stages leave them."""
     store = empty_store(root / "store", layout)
-    write_json(root / "store" / MANIFEST, {"key": "store", "outputs": []})
+    write_json(root / "store" / MANIFEST, manifest("create-store"))
     for group in ("targets", "queries"):
         stage = root / group
         for shard in range(layout.num_shards(group)):
@@ -102,5 +146,5 @@ def finished_run(root: Path, layout: StoreLayout = LAYOUT) -> dict[str, Path]:
             key = key_of({"stage_key": f"key of {group}", "shard": shard})
             write_json(stage / f"{shard:05d}" / MANIFEST, {"key": key, "outputs": rows})
         write_json(stage / "key.json", {"key": f"key of {group}"})
-        write_json(stage / MANIFEST, {"key": f"key of {group}", "outputs": []})
+        write_json(stage / MANIFEST, manifest(group, inputs=["store"], shards=[usage(s) for s in range(3)]))
     return {"store": root / "store", "targets": root / "targets", "queries": root / "queries"}

@@ -1,0 +1,1 @@
+"""Helpers for report pages: one offline HTML file, plots as SVG, drawn annotations, provenance tables."""

@@ -1,0 +1,119 @@
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from experiments.solid.config import SolidConfig
+from experiments.solid.report import compare, read_published, result_rows, run
+from experiments.solid.store.check import check_store, summarize
+from suite.config import load_config
+from suite.manifest import MANIFEST, write_json
+from suite.stage import Context, Stage
+from tests.solid.store.fakes import LAYOUT, finished_run, manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def ctx(tmp_path):
+    folders = finished_run(tmp_path)
+    for name in ("clean", "rooms", "check"):
+        (tmp_path / name).mkdir()
+        write_json(
+            tmp_path / name / MANIFEST, manifest(name, warnings=["odd <thing>"] if name == "check" else [])
+        )
+    rooms = [
+        {"id": "000", "surfaces": [{"kind": "wall"}, {"kind": "floor"}], "materials": {"wood": ["a.jpg"]}}
+    ]
+    write_json(tmp_path / "rooms" / "rooms.json", {"rooms": rooms})
+    write_json(tmp_path / "check" / "check.json", summarize(check_store(folders["store"], stages={})))
+    (tmp_path / "report.part").mkdir()
+    return Context(
+        stage=Stage(system="solid", name="report", summary="", toolchain="blender", version=1, run=""),
+        config=load_config(SolidConfig, ROOT / "experiments/solid/configs/tiny.yaml"),
+        seed=0,
+        device="cpu",
+        inputs={**folders, **{name: tmp_path / name for name in ("clean", "rooms", "check")}},
+        out=tmp_path / "report.part",
+        final=tmp_path / "report",
+        key="",
+    )
+
+
+class Page(HTMLParser):
+    """Collects what the page refers to and checks that its tags nest."""
+
+    VOID = {"meta", "img", "br", "link", "path", "use", "rect"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.references = [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.references += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_one_offline_file_whose_links_lead_somewhere(ctx):
+    run(ctx)
+    text = (ctx.out / "index.html").read_text()
+    page = Page(text)
+    pictures = [r for r in page.references if r.startswith("data:image/jpeg")]
+    assert len(pictures) == 2 * LAYOUT.num_images + LAYOUT.num_classes
+    links = [r for r in page.references if not r.startswith(("data:", "#"))]
+    assert "../targets/manifest.json" in links
+    for link in links:
+        assert (ctx.out / link).exists(), link
+    assert not re.search(r"(src|href)=\"(https?:)?//", text)
+    assert "<script" not in text
+
+
+def test_the_page_names_deviations_warnings_rooms_and_environment(ctx):
+    run(ctx)
+    text = (ctx.out / "index.html").read_text()
+    for part in (
+        "render.samples",
+        "odd &lt;thing&gt;",
+        "1 floor, 1 wall",
+        "wood (1)",
+        "bpy 4.5.15",
+        "not comparable",
+    ):
+        assert part in text
+
+
+def test_the_figures_are_data_too(ctx):
+    run(ctx)
+    summary = json.loads((ctx.out / "summary.json").read_text())
+    assert summary["images"] == LAYOUT.num_images
+    assert summary["seconds_per_image"] == pytest.approx((1 + 0 + 1 + 2) / LAYOUT.num_images)
+    assert "store.num_images" in {row["key"] for row in summary["deviations"]}
+    rows = list(csv.DictReader((ctx.out / "results.csv").open()))
+    assert {(r["row"], r["metric"]): r["value"] for r in rows}[("models", "classes")] == str(
+        LAYOUT.num_classes
+    )
+
+
+def test_the_same_run_gives_the_same_page(ctx):
+    run(ctx)
+    first = {p.name: p.read_bytes() for p in ctx.out.iterdir()}
+    run(ctx)
+    assert first == {p.name: p.read_bytes() for p in ctx.out.iterdir()}
+
+
+def test_only_the_published_setting_is_judged():
+    summary = dict.fromkeys(("boxes", "boxes_per_image", "seconds_per_image", "store_bytes"), 1)
+    rows = result_rows({**summary, "images": 1000000, "classes": 5, "shots_per_model": 8})
+    small, full = (compare(rows, read_published(), same_settings=same) for same in (False, True))
+    assert {row["verdict"] for row in small} == {"not comparable"}
+    assert [row["verdict"] for row in full] == ["as published", "differs", "as published"]
