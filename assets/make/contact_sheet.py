@@ -32,15 +32,20 @@ def place(path: Path, column: int, row: int) -> None:
     scale = 1 / max(high - low)
     up = math.pi / 2 if path.parent.name in Y_UP else 0.0
     cell = Vector((column * SPACING, 0, -row * SPACING))
-    move = Matrix.Translation(cell) @ Matrix.Rotation(math.radians(25), 4, "X") @ Matrix.Rotation(math.radians(35), 4, "Z")
+    move = (
+        Matrix.Translation(cell)
+        @ Matrix.Rotation(math.radians(25), 4, "X")
+        @ Matrix.Rotation(math.radians(35), 4, "Z")
+    )
     move = move @ Matrix.Rotation(up, 4, "X") @ Matrix.Scale(scale, 4) @ Matrix.Translation(-(low + high) / 2)
     for thing in objects:
         thing.matrix_world = move @ thing.matrix_world
 
 
-# Only for this picture: models whose y axis points up. The data are left as they are, poses are random anyway.
+# Only for this picture: models whose y axis points up. The data stay as they are, poses are random anyway.
 Y_UP = frozenset(
-    "barrel barrier building cone keycard medkit office_chair office_desk potion tree tree_pine key milk bottle".split()
+    "barrel barrier building cone keycard medkit office_chair office_desk potion tree tree_pine key milk "
+    "bottle".split()
 )
 
 

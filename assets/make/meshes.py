@@ -47,9 +47,13 @@ def licence_text(address: str, read: Callable[[str], bytes]) -> str:
     if not address.endswith(".urdf"):
         return text.strip() + "\n"
     comments = re.findall(r"<!--(.*?)-->", text, flags=re.DOTALL)
-    start = next(i for i, comment in enumerate(comments) if "LICENSE:" in comment or "License Agreement" in comment)
+    start = next(
+        i for i, comment in enumerate(comments) if "LICENSE:" in comment or "License Agreement" in comment
+    )
     stop = next(i for i in range(start, len(comments)) if "POSSIBILITY OF SUCH" in comments[i])
-    return "\n".join(line.rstrip() for c in comments[start : stop + 1] for line in c.splitlines()).strip() + "\n"
+    return (
+        "\n".join(line.rstrip() for c in comments[start : stop + 1] for line in c.splitlines()).strip() + "\n"
+    )
 
 
 def changes(recipe: Mapping[str, Any]) -> str:
@@ -66,7 +70,9 @@ def changes(recipe: Mapping[str, Any]) -> str:
     return ", ".join([*done, "textures at most 512 px, JPEG"])
 
 
-def make_model(recipe: Mapping[str, Any], wheels: Wheels, looks: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def make_model(
+    recipe: Mapping[str, Any], wheels: Wheels, looks: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
     """Write one model and return its row of meshes.json."""
     files = build(recipe, wheels.read, looks)
     for name, data in files.items():
@@ -89,9 +95,12 @@ def make_model(recipe: Mapping[str, Any], wheels: Wheels, looks: Mapping[str, An
 
 
 def make(wheels_folder: Path, target: Path = TARGET) -> list[dict[str, Any]]:
-    """Write the whole set into `target` (its models, tables and licences are replaced); returns meshes.json."""
+    """Write the whole set into `target`, replacing its models, tables and licences; returns meshes.json."""
     table = yaml.safe_load(RECIPES.read_text(encoding="utf-8"))
-    looks = {name: look_of(facts) for name, facts in json.loads(PINS_FILE.read_text(encoding="utf-8"))["looks"].items()}
+    looks = {
+        name: look_of(facts)
+        for name, facts in json.loads(PINS_FILE.read_text(encoding="utf-8"))["looks"].items()
+    }
     for name in ("models", "LICENSES"):
         shutil.rmtree(target / name, ignore_errors=True)
     (target / "LICENSES").mkdir(parents=True)
@@ -106,7 +115,9 @@ def make(wheels_folder: Path, target: Path = TARGET) -> list[dict[str, Any]]:
     write_json(target / "split.json", split)
     total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     if total > MAX_TOTAL_BYTES:
-        raise BadInput(f"{total} bytes in all, over {MAX_TOTAL_BYTES}", file=target, fix="leave some meshes out")
+        raise BadInput(
+            f"{total} bytes in all, over {MAX_TOTAL_BYTES}", file=target, fix="leave some meshes out"
+        )
     return rows
 
 

@@ -1,1 +1,1 @@
-"""Raw meshes: where they come from (fetch), what is wrong with them (index), and the text formats they stand in."""
+"""Raw meshes: where they come from (fetch), what is wrong with them (index), the text they stand in."""

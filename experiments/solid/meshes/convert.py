@@ -3,15 +3,16 @@
 A recipe is a plain dict (from packages.json or the embedded set's table):
 
     id          folder name, also the mesh's id
-    parts       [{path: "package:inside/the/wheel.obj|stl", xyz: [..], rpy: [..], scale: s, material: NAME}]; a part's
-                own materials are kept unless `material` names one for all of it; `libraries` names MTL files
-    chain       like parts, but each one stands in the frame of the one before, turned by `angle` about its own z
-    materials   {NAME or "*": LOOK}; a LOOK is {texture: "package:picture.png", kd: [r, g, b], uv: "keep"|"box",
-                tiles: repeats over the longest side}. "*" serves materials without an entry of their own
+    parts       [{path: "package:inside/the/wheel.obj|stl", xyz: [..], rpy: [..], scale: s, material: NAME}];
+                a part's own materials are kept unless `material` names one for all of it; `libraries` names
+                its MTL files
+    chain       like parts, but each stands in the frame of the one before, turned by `angle` about its own z
+    materials   {NAME or "*": LOOK}; a LOOK is {texture: "package:picture.png", kd: [r, g, b],
+                uv: "keep"|"box", tiles: repeats over the longest side}. "*" serves all others
     palette     [LOOK names]: dealt in turn to the connected pieces of the shape, in order of size
 
-Meshes without texture coordinates get them by box projection: each triangle is projected along its largest normal
-component. Not done here: cleaning, scaling, centring (stage `clean`).
+Meshes without texture coordinates get them by box projection: each triangle is projected along its largest
+normal component. Not done here: cleaning, scaling, centring (stage `clean`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,15 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from experiments.solid.meshes.geometry import triangle_areas
-from experiments.solid.meshes.obj import NO_UV, Material, ObjMesh, format_mtl, format_obj, parse_mtl, parse_obj
+from experiments.solid.meshes.obj import (
+    NO_UV,
+    Material,
+    ObjMesh,
+    format_mtl,
+    format_obj,
+    parse_mtl,
+    parse_obj,
+)
 from experiments.solid.meshes.shapes import MAKERS
 from suite.errors import BadInput
 
@@ -80,10 +89,14 @@ def parse_stl(data: bytes, material: str) -> ObjMesh:
     corners = np.frombuffer(data, record, count, offset=84)["corners"].reshape(-1, 3).astype(np.float64)
     vertices, index = np.unique(corners, axis=0, return_inverse=True)
     faces = index.reshape(-1, 3)
-    return ObjMesh(vertices, np.zeros((0, 2)), faces, np.full_like(faces, NO_UV), np.zeros(count, np.int64), (material,))
+    return ObjMesh(
+        vertices, np.zeros((0, 2)), faces, np.full_like(faces, NO_UV), np.zeros(count, np.int64), (material,)
+    )
 
 
-def _load_part(part: Mapping[str, Any], turn: np.ndarray, shift: np.ndarray, read: Read) -> tuple[ObjMesh, dict[str, Material]]:
+def _load_part(
+    part: Mapping[str, Any], turn: np.ndarray, shift: np.ndarray, read: Read
+) -> tuple[ObjMesh, dict[str, Material]]:
     """One part moved to its place, and the MTL materials that stand beside it in the wheel (if any)."""
     address = part["path"]
     materials: dict[str, Material] = {}
@@ -96,16 +109,21 @@ def _load_part(part: Mapping[str, Any], turn: np.ndarray, shift: np.ndarray, rea
         for library in part.get("libraries", ()):
             materials |= parse_mtl(read(library).decode("utf-8", "replace"))
     if "material" in part:
-        mesh = replace(mesh, materials=(part["material"],), face_materials=np.zeros(len(mesh.faces), np.int64))
+        mesh = replace(
+            mesh, materials=(part["material"],), face_materials=np.zeros(len(mesh.faces), np.int64)
+        )
     return replace(mesh, vertices=mesh.vertices * part.get("scale", 1.0) @ turn.T + shift), materials
 
 
 def _places(recipe: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], np.ndarray, np.ndarray]]:
-    """(part, rotation (3, 3), translation (3,)) of all parts: side by side, or each link of a chain on the one before."""
+    """(part, rotation (3, 3), translation (3,)) of all parts, side by side or one link on the other."""
     rows = []
     turn, shift = np.eye(3), np.zeros(3)
     for part in recipe.get("parts") or recipe["chain"]:
-        here, move = rotation_rpy(part.get("rpy", (0, 0, 0))), np.asarray(part.get("xyz", (0, 0, 0)), dtype=np.float64)
+        here, move = (
+            rotation_rpy(part.get("rpy", (0, 0, 0))),
+            np.asarray(part.get("xyz", (0, 0, 0)), dtype=np.float64),
+        )
         if "chain" in recipe:
             shift = turn @ move + shift
             turn = turn @ here @ rotation_rpy((0, 0, part.get("angle", 0.0)))
@@ -126,9 +144,14 @@ def join(meshes: Sequence[ObjMesh]) -> ObjMesh:
         uvs=np.concatenate([mesh.uvs for mesh in meshes]),
         faces=np.concatenate([mesh.faces + shift for mesh, shift in zip(meshes, num_vertices, strict=False)]),
         face_uvs=np.concatenate(
-            [np.where(m.face_uvs == NO_UV, NO_UV, m.face_uvs + shift) for m, shift in zip(meshes, num_uvs, strict=False)]
+            [
+                np.where(m.face_uvs == NO_UV, NO_UV, m.face_uvs + shift)
+                for m, shift in zip(meshes, num_uvs, strict=False)
+            ]
         ),
-        face_materials=np.concatenate([slot[mesh.face_materials] for mesh, slot in zip(meshes, slots, strict=True)]),
+        face_materials=np.concatenate(
+            [slot[mesh.face_materials] for mesh, slot in zip(meshes, slots, strict=True)]
+        ),
         materials=names,
     )
 
@@ -156,7 +179,7 @@ def box_uvs(mesh: ObjMesh, chosen: np.ndarray, tiles: float) -> ObjMesh:
     axis = np.abs(normals).argmax(axis=1)
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     scaled = (triangles - low) * (tiles / max(float((high - low).max()), 1e-12))
-    plane = np.array([[1, 2], [0, 2], [0, 1]])[axis]  # the two axes that span the picture, the last one upward
+    plane = np.array([[1, 2], [0, 2], [0, 1]])[axis]  # the axes across and up the picture
     corners = np.take_along_axis(scaled, np.repeat(plane[:, None, :], 3, axis=1), axis=2).reshape(-1, 2)
     uvs, index = np.unique(corners.round(4), axis=0, return_inverse=True)
     face_uvs = mesh.face_uvs.copy()
@@ -185,13 +208,22 @@ def _drop_unused(mesh: ObjMesh) -> ObjMesh:
     face_uvs = np.full_like(mesh.face_uvs, NO_UV)
     face_uvs[has_uv] = index
     return replace(
-        mesh, vertices=mesh.vertices[used], uvs=mesh.uvs[used_uvs], faces=faces.reshape(-1, 3), face_uvs=face_uvs
+        mesh,
+        vertices=mesh.vertices[used],
+        uvs=mesh.uvs[used_uvs],
+        faces=faces.reshape(-1, 3),
+        face_uvs=face_uvs,
     )
 
 
-def _looks(recipe: Mapping[str, Any], mesh: ObjMesh, found: Mapping[str, Material], looks: Mapping[str, Look]) -> list[Look]:
+def _looks(
+    recipe: Mapping[str, Any], mesh: ObjMesh, found: Mapping[str, Material], looks: Mapping[str, Look]
+) -> list[Look]:
     """The look of each material of `mesh`, by the recipe, else by the package's own MTL."""
-    own = {name: looks[value] if isinstance(value, str) else look_of(value) for name, value in recipe.get("materials", {}).items()}
+    own = {
+        name: looks[value] if isinstance(value, str) else look_of(value)
+        for name, value in recipe.get("materials", {}).items()
+    }
     chosen = []
     for name in mesh.materials:
         if name in own:
@@ -203,12 +235,14 @@ def _looks(recipe: Mapping[str, Any], mesh: ObjMesh, found: Mapping[str, Materia
         elif name in found:
             chosen.append(Look(color=found[name].color))
         else:
-            raise BadInput(f"recipe {recipe['id']!r} says nothing about material {name!r}", fix="add it to `materials`")
+            raise BadInput(
+                f"recipe {recipe['id']!r} says nothing about material {name!r}", fix="add it to `materials`"
+            )
     return chosen
 
 
 def build(recipe: Mapping[str, Any], read: Read, looks: Mapping[str, Look]) -> dict[str, bytes]:
-    """All files of one model, {file name: bytes}. BadInput when a part or picture of the recipe is no good."""
+    """All files of one model, {file name: bytes}. BadInput when a part of the recipe is no good."""
     try:
         parts = [_load_part(*place, read) for place in _places(recipe)]
     except ValueError as error:

@@ -1,12 +1,12 @@
 """Stage fetch-meshes: collect the raw meshes in one folder, `models/` and `meshes.json`.
 
     embedded            one side of assets/meshes, each file checked against its recorded SHA-256
-    embedded+packages   the same plus the shapes of packages.json, read from wheels that lie in `meshes.packages`
+    embedded+packages   the same plus the shapes of packages.json, from the wheels in `meshes.packages`
     folder              any tree of OBJ, GLB, GLTF, PLY, STL files, in bytewise order of their relative paths
 
-meshes.json is a list, position = order: {"id", "name", "class", "model" (path below this folder), "sha256" or null,
-"license", "source", "procedural"}. A user's folder is linked, not copied: ShapeNet would not fit twice.
-No network: `python -m experiments.solid.meshes.packages DIR` (in `make fetch-meshes`) downloads the wheels before.
+meshes.json is a list, position = order: {"id", "name", "class", "model" (path below this folder), "sha256" or
+null, "license", "source", "procedural"}. A user's folder is linked, not copied: ShapeNet would not fit twice.
+No network: `make fetch-meshes` downloads the wheels before (experiments.solid.meshes.packages).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from suite.manifest import file_digest
 EMBEDDED = Path(__file__).resolve().parents[3] / "assets" / "meshes"
 MODELS = "models"
 TABLE = "meshes.json"
-# File names that say nothing, so that the folder gives the id: ShapeNet's <synset>/<hash>/models/model_normalized.obj
+# File names that say nothing, so the folder gives the id: <synset>/<hash>/models/model_normalized.obj
 PLAIN_STEMS = ("model", "model_normalized")
 
 Row = dict[str, Any]
@@ -60,7 +60,11 @@ def copy_embedded(side: str, out: Path, embedded: Path = EMBEDDED) -> list[Row]:
         for name, digest in entry["files"].items():
             source, target = embedded / MODELS / entry["id"] / name, out / MODELS / entry["id"] / name
             if not source.is_file() or file_digest(source) != digest:
-                raise BadInput("not the file that meshes.json records", file=source, fix="restore it: git checkout assets")
+                raise BadInput(
+                    "not the file that meshes.json records",
+                    file=source,
+                    fix="restore it: git checkout assets",
+                )
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         rows.append(
@@ -108,8 +112,9 @@ def from_packages(folder: Path, ctx: Any) -> list[Row]:
             rows.append(
                 {
                     "id": recipe["id"], "name": recipe["name"], "class": recipe["class"],
-                    "model": f"{MODELS}/{recipe['id']}/{MODEL_FILE}", "sha256": file_digest(target / MODEL_FILE),
-                    "license": f"{recipe['licence']} ({package})",
+                    "model": f"{MODELS}/{recipe['id']}/{MODEL_FILE}",
+                    "sha256": file_digest(target / MODEL_FILE),
+                    "license": f"{recipe['license']} ({package})",
                     "source": f"{package} {wheels.pins[package].version}: {path}", "procedural": False,
                 }
             )  # fmt: skip
@@ -123,11 +128,16 @@ def link_folder(settings: Meshes, out: Path, *, final: Path) -> list[Row]:
         raise BadInput("`meshes.source` is folder but `meshes.folder` is not set", fix="-o meshes.folder=DIR")
     folder = Path(os.path.abspath(settings.folder))
     if not folder.is_dir():
-        raise Missing("no such folder of meshes", file=settings.folder, fix="put the models there or pass -o meshes.folder=DIR")
+        raise Missing(
+            "no such folder of meshes",
+            file=settings.folder,
+            fix="put the models there or pass -o meshes.folder=DIR",
+        )
     link = out / MODELS
     if link.is_symlink():
         link.unlink()
-    link.symlink_to(os.path.relpath(folder, final), target_is_directory=True)  # relative: survives a move of both
+    # Relative, so that it survives a move of both.
+    link.symlink_to(os.path.relpath(folder, final), target_is_directory=True)
     names = list_models(folder) if settings.list_file is None else read_list(Path(settings.list_file))
     return [
         {
@@ -150,23 +160,31 @@ def list_models(folder: Path) -> list[str]:
 
 
 def read_list(path: Path) -> list[str]:
-    """The paths of a list file in the published form, [{"model": path}, ...]. BadInput for duplicates or bad paths."""
+    """The paths of a list file, [{"model": path}, ...] as published. BadInput for duplicates, bad paths."""
     tree = _read_json(path)
-    if not isinstance(tree, list) or not all(isinstance(row, dict) and isinstance(row.get("model"), str) for row in tree):
+    if not isinstance(tree, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("model"), str) for row in tree
+    ):
         raise BadInput('not a list of {"model": path}', file=path, fix="see docs/bring-your-own-data.md")
     first: dict[str, int] = {}
     for position, row in enumerate(tree):
         name = os.path.normpath(row["model"]).replace(os.sep, "/")
         if not is_safe(name):
-            raise BadInput(f"entry {position} leaves the mesh folder: {row['model']!r}", file=path, fix="use a relative path")
+            raise BadInput(
+                f"entry {position} leaves the mesh folder: {row['model']!r}",
+                file=path,
+                fix="use a relative path",
+            )
         if name in first:
-            raise BadInput(f"entries {first[name]} and {position} are both {name!r}", file=path, fix="remove one of them")
+            raise BadInput(
+                f"entries {first[name]} and {position} are both {name!r}", file=path, fix="remove one of them"
+            )
         first[name] = position
     return list(first)
 
 
 def mesh_id(name: str) -> str:
-    """A short id of a relative path: without the suffix, and without file and folder names that say nothing."""
+    """A short id of a relative path: without the suffix and names that say nothing."""
     path = Path(name).with_suffix("")
     if path.name in PLAIN_STEMS and len(path.parts) > 1:
         path = path.parent

@@ -1,8 +1,8 @@
 """When are two meshes the same shape? A signature that position, rotation, mirroring and size do not change.
 
-The signature is made of moments of the surface, integrated exactly over each triangle, so it does not depend on
-how vertices are ordered, duplicated at texture seams, or how polygons were cut into triangles either. Two meshes
-with the same signature are called twins. Textures do not enter.
+The signature is made of moments of the surface, integrated exactly over each triangle, so it does not depend
+on how vertices are ordered, duplicated at texture seams, or how polygons were cut into triangles either. Two
+meshes with the same signature are called twins. Textures do not enter.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 TWIN_TOLERANCE = 2e-4  # Euclidean distance of signatures; OBJ text of six digits moves them by about 1e-5
 
-# 12-point rule on a triangle, exact up to degree 6 (Dunavant 1985, table II): (weight, barycentric coordinates).
+# 12-point rule on a triangle, exact to degree 6 (Dunavant 1985, table II): (weight, barycentric coordinates).
 _A, _B, _C = 0.063089014491502, 0.249286745170910, 0.053145049844816
 _D = 0.310352451033785
 _ORBITS = (
@@ -34,13 +34,15 @@ _POINTS = np.array([point for _, point in _RULE])
 
 def triangle_areas(triangles: np.ndarray) -> np.ndarray:
     """Areas (F,) of triangles (F, 3, 3)."""
-    return 0.5 * np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
+    return 0.5 * np.linalg.norm(
+        np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1
+    )
 
 
 def similarity_signature(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Seven numbers of vertices (V, 3) and faces (F, 3) that no similarity transform changes.
 
-    Two ratios of principal moments, fourth and sixth radial moment, the length of the third moment vector, area and
+    Two ratios of principal moments, fourth and sixth radial moment, length of the third moment vector, area and
     enclosed volume in units of the root-mean-square radius. The mesh must have a positive area.
     """
     triangles = np.asarray(vertices, dtype=np.float64)[faces]

@@ -1,12 +1,12 @@
 """Stage index: look into every mesh, skip what is unusable, number the rest.
 
-index.json   ordered list, position = class id: {"id", "model" (path below the meshes folder), "sha256", "license",
-             "source", "num_vertices", "num_faces", "extent", "textured", "name", "class"}
+index.json   ordered list, position = class id: {"id", "model" (path below the meshes folder), "sha256",
+             "license", "source", "num_vertices", "num_faces", "extent", "textured", "name", "class"}
 rejected.json  list in the same order of what was skipped: {"id", "model", "reason", "twin_of" (for twins)}
 
-The published chain drops a mesh that fails without a word and trains on twins as if they were different classes (SOLID,
-published code). Here every loss is counted, too many of them stop the stage, and a class count that differs from
-the expected one is an error, because class id = label = row of the query table.
+The published chain drops a mesh that fails without a word and trains on twins as if they were different
+classes (SOLID, published code). Here every loss is counted, too many of them stop the stage, and a
+class count that differs from the expected one is an error, because class id = label = row of the query table.
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ def inspect_all(paths: Sequence[Path], root: Path) -> Iterator[dict]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def select(rows: Sequence[dict], answers: Sequence[dict], *, skip_twins: bool) -> tuple[list[dict], list[dict]]:
-    """(index entries, rejected entries) of meshes.json rows and the answers about them, both in the order of `rows`."""
+def select(
+    rows: Sequence[dict], answers: Sequence[dict], *, skip_twins: bool
+) -> tuple[list[dict], list[dict]]:
+    """(index entries, rejected entries) of meshes.json rows and the answers about them, in that order."""
     usable = []
     reasons: dict[int, dict] = {}
     for position, (row, answer) in enumerate(zip(rows, answers, strict=True)):
@@ -107,19 +109,19 @@ def _entry(row: dict, facts: dict) -> dict:
 
 
 def check_counts(kept: Sequence[dict], rejected: Sequence[dict], settings: Any, *, file: Path) -> None:
-    """BadInput when too many meshes are unusable (twins do not count) or the class count is not the expected one."""
+    """BadInput when too many meshes are unusable (twins do not count) or their number is not as expected."""
     bad = [row for row in rejected if "twin_of" not in row]
     total = len(kept) + len(rejected)
     if len(bad) > settings.max_bad_share * total or not kept:
-        first = f"{bad[0]['model']}: {bad[0]['reason']}" if bad else "all are twins"
+        first = f"first: {bad[0]['model']}: {bad[0]['reason']}" if bad else "all are twins"
         raise BadInput(
-            f"{len(bad)} of {total} meshes are unusable, allowed is {settings.max_bad_share:.3g} of them (first: {first})",
+            f"{len(bad)} of {total} meshes are unusable, allowed share is {settings.max_bad_share:.3g} ({first})",
             file=file, fix="mend or remove them, or raise meshes.max_bad_share",
         )  # fmt: skip
     if settings.num_classes is not None and settings.num_classes != len(kept):
         raise BadInput(
             f"{len(kept)} usable meshes, meshes.num_classes is {settings.num_classes}",
-            file=file, fix=f"set -o meshes.num_classes={len(kept)} or null, or mend the meshes listed as rejected",
+            file=file, fix=f"set -o meshes.num_classes={len(kept)} or null, or mend the rejected meshes",
         )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""Is this file a usable mesh? One answer per file: facts, or the reason why not. A worker function without state.
+"""Is this file a usable mesh? One answer per file: facts, or the reason why not. A worker without state.
 
-Checked: the file is there and whole (GLB length, STL record count, OBJ indices), it has faces, every vertex is finite,
-the surface has an area and the bounding box a size, every texture it names is there and opens.
+Checked: the file is there and whole (GLB length, STL record count, OBJ indices), it has faces, every vertex
+is finite, the surface has an area and the bounding box a size, every texture it names is there and opens.
 Not checked: whether faces point outward, whether the surface is closed.
 """
 
@@ -27,7 +27,8 @@ GLB_MAGIC, GLB_JSON = b"glTF", 0x4E4F534A
 INLINED = "pictures inside the file"
 # What trimesh raises on files that are not what they say; anything else is a bug of ours and must surface.
 READ_ERRORS = (
-    ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, EOFError, struct.error, NotImplementedError,
+    ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, EOFError, struct.error,
+    NotImplementedError,
 )  # fmt: skip
 
 
@@ -137,7 +138,11 @@ def _read_obj(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray, list[str
         base = Path(library.replace("\\", "/")).parent
         for material in found.values():
             if material.name in mesh.materials:
-                named = [material.texture, *material.other_maps] if material.texture else list(material.other_maps)
+                named = (
+                    [material.texture, *material.other_maps]
+                    if material.texture
+                    else list(material.other_maps)
+                )
                 pictures += [str(base / name) for name in named]
         materials |= found
     return mesh.vertices, mesh.faces, list(dict.fromkeys(pictures)), notes
@@ -192,7 +197,9 @@ def _read_plain(data: bytes, path: Path) -> tuple[np.ndarray, np.ndarray, list[s
     if path.suffix.lower() == ".stl" and not data.lstrip().startswith(b"solid"):
         count = struct.unpack_from("<I", data, 80)[0] if len(data) >= 84 else 0
         if len(data) < 84 or len(data) < 84 + 50 * count:
-            raise Unusable(f"a binary STL of {count} faces needs {84 + 50 * count} bytes, it has {len(data)}: truncated")
+            raise Unusable(
+                f"a binary STL of {count} faces needs {84 + 50 * count} bytes, it has {len(data)}: truncated"
+            )
     return (*_load(path), [], [])
 
 
@@ -202,12 +209,16 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
         loaded = trimesh.load(path, force="scene", process=False)
         meshes = [part for part in loaded.dump() if isinstance(part, trimesh.Trimesh)]
     except READ_ERRORS as error:
-        raise Unusable(f"cannot be read ({type(error).__name__}: {str(error)[:80] or 'no details'})") from None
+        raise Unusable(
+            f"cannot be read ({type(error).__name__}: {str(error)[:80] or 'no details'})"
+        ) from None
     if not meshes:
         raise Unusable("it has no faces")
     shifts = np.cumsum([0] + [len(part.vertices) for part in meshes])
     vertices = np.concatenate([np.asarray(part.vertices, dtype=np.float64) for part in meshes])
-    faces = np.concatenate([np.asarray(part.faces) + shift for part, shift in zip(meshes, shifts, strict=False)])
+    faces = np.concatenate(
+        [np.asarray(part.faces) + shift for part, shift in zip(meshes, shifts, strict=False)]
+    )
     if len(faces) and faces.max() >= len(vertices):
         raise Unusable(f"a face names vertex {int(faces.max())} of {len(vertices)}")
     return vertices, faces.astype(np.int64)

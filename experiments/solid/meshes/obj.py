@@ -4,7 +4,7 @@ Strict on purpose. Common readers take a file that was cut off in the middle and
 number that does not parse, a coordinate that is missing or a face that names a vertex that is not there is a
 ValueError with the reason, so that the index can reject the mesh and say why.
 
-Read: v, vt, f (polygons are fanned into triangles; relative indices), usemtl, mtllib, newmtl, Kd, every map_*.
+Read: v, vt, f (polygons become fans of triangles; relative indices), usemtl, mtllib, newmtl, Kd, any map_*.
 Not read: curves, surfaces, smoothing groups, normals (shading is decided later, by the edge angle).
 """
 
@@ -50,7 +50,9 @@ def _numbers(rows: list[bytes], keyword: str, columns: int) -> np.ndarray:
     widths = {len(row) for row in tokens}
     if min(widths) < columns:
         short = next(i for i, row in enumerate(tokens) if len(row) < columns)
-        raise ValueError(f"`{keyword}` number {short + 1} has {len(tokens[short])} of {columns} numbers (truncated?)")
+        raise ValueError(
+            f"`{keyword}` number {short + 1} has {len(tokens[short])} of {columns} numbers (truncated?)"
+        )
     try:
         if len(widths) == 1:
             return np.array(tokens, dtype=np.float64)[:, :columns]
@@ -64,7 +66,9 @@ def _index(token: bytes, count: int, what: str) -> int:
     try:
         value = int(token)
     except ValueError:
-        raise ValueError(f"a face names {what} {token.decode('ascii', 'replace')!r}, which is no number") from None
+        raise ValueError(
+            f"a face names {what} {token.decode('ascii', 'replace')!r}, which is no number"
+        ) from None
     position = value - 1 if value > 0 else count + value
     if value == 0 or position < 0:
         raise ValueError(f"a face names {what} {value}, which does not exist")
@@ -114,7 +118,15 @@ def parse_obj(data: bytes) -> ObjMesh:
         raise ValueError(f"a face names vertex {faces.max() + 1} of {len(vertices)} (truncated?)")
     if len(faces) and face_uvs.max() >= len(uvs):
         raise ValueError(f"a face names uv {face_uvs.max() + 1} of {len(uvs)} (truncated?)")
-    return ObjMesh(vertices, uvs, faces, face_uvs, np.array(face_materials, dtype=np.int64), tuple(materials), tuple(libraries))
+    return ObjMesh(
+        vertices,
+        uvs,
+        faces,
+        face_uvs,
+        np.array(face_materials, dtype=np.int64),
+        tuple(materials),
+        tuple(libraries),
+    )
 
 
 def _map_file(rest: str) -> str:
@@ -158,7 +170,7 @@ def _short(value: float) -> str:
 
 
 def format_obj(mesh: ObjMesh, library: str) -> str:
-    """OBJ text: faces grouped by material in material order, smooth groups on (edges are split later by angle)."""
+    """OBJ text: faces in material order, smooth shading on (edges are split later by their angle)."""
     lines = [f"mtllib {PurePosixPath(library).name}"]
     lines += ["v " + " ".join(_short(x) for x in row) for row in mesh.vertices.tolist()]
     lines += ["vt " + " ".join(f"{x:.5g}" for x in row) for row in mesh.uvs.tolist()]
@@ -169,7 +181,9 @@ def format_obj(mesh: ObjMesh, library: str) -> str:
             continue
         lines.append(f"usemtl {name}")
         for corners, uvs in zip(mesh.faces[chosen].tolist(), mesh.face_uvs[chosen].tolist(), strict=True):
-            tokens = (f"{v + 1}" if t == NO_UV else f"{v + 1}/{t + 1}" for v, t in zip(corners, uvs, strict=True))
+            tokens = (
+                f"{v + 1}" if t == NO_UV else f"{v + 1}/{t + 1}" for v, t in zip(corners, uvs, strict=True)
+            )
             lines.append("f " + " ".join(tokens))
     return "\n".join(lines) + "\n"
 
@@ -178,7 +192,12 @@ def format_mtl(materials: list[Material]) -> str:
     """MTL text with a matte surface: the published renders use no glossy bounce."""
     blocks = []
     for material in materials:
-        lines = [f"newmtl {material.name}", "Kd " + " ".join(_short(x) for x in material.color), "Ks 0 0 0", "Ns 10"]
+        lines = [
+            f"newmtl {material.name}",
+            "Kd " + " ".join(_short(x) for x in material.color),
+            "Ks 0 0 0",
+            "Ns 10",
+        ]
         if material.texture:
             lines.append(f"map_Kd {material.texture}")
         blocks.append("\n".join(lines) + "\n")

