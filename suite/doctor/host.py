@@ -101,13 +101,13 @@ def check_disk(context: Context) -> Result:
 def _results_gb(context: Context) -> tuple[float, str]:
     """Size of the results in 10^9 bytes by the stages' own estimate, and a note where it cannot be had."""
     total = 0.0
-    for system in context.systems:
-        path = context.root / "experiments" / system / "configs" / f"{context.scale}.yaml"
+    for package in (system.replace("-", "_") for system in context.systems):
+        path = context.root / "experiments" / package / "configs" / f"{context.scale}.yaml"
         try:
             from suite.config import load_config
 
-            stages = importlib.import_module(f"experiments.{system}.stages").STAGES
-            schema = importlib.import_module(f"experiments.{system}.config").CONFIG
+            stages = importlib.import_module(f"experiments.{package}.stages").STAGES
+            schema = importlib.import_module(f"experiments.{package}.config").CONFIG
             config = load_config(schema, path)
         except ImportError as error:  # bare system Python: no PyYAML
             return total, f"; without the results: no module {error.name}"
