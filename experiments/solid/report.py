@@ -103,8 +103,8 @@ def phases_per_item(stages: list[StageRecord]) -> dict[str, float]:
 
 
 def read_names(store: SolidStore) -> list[str]:
-    """A name for each class: the model's id."""
-    return [str(row.get("id", k)) for k, row in enumerate(store.classes)]
+    """A short name for each class: the last part of the model's id."""
+    return [str(row.get("id", k)).rsplit("/", 1)[-1] for k, row in enumerate(store.classes)]
 
 
 def room_rows(rooms_dir: Path, statistics: TargetStatistics) -> list[dict[str, Any]]:

@@ -59,7 +59,8 @@ def target_figures(store: SolidStore, names: list[str]) -> list[TargetFigure]:
             rgb, boxes=sample.bboxes[:, :4], label_map=sample.label_map, captions=texts, min_width=MIN_WIDTH
         )
         shown = sorted(set(sample.bboxes[:, 4].tolist()))
-        caption = ", ".join(f"{class_id} {names[class_id]}" for class_id in shown)
+        models = ", ".join(f"{class_id} {names[class_id]}" for class_id in shown)
+        caption = f"{len(texts)} boxes of {models}"
         figures.append(TargetFigure(index, jpeg_uri(enlarge(rgb, MIN_WIDTH)[0]), jpeg_uri(drawn), caption))
     return figures
 

@@ -14,6 +14,7 @@ MASK_OPACITY = 0.45
 # Neighbouring numbers get far hues: steps of the golden angle.
 GOLDEN = 0.61803398875
 JPEG_QUALITY = 88
+DARK = 110  # of 255: below it a caption is white on its colour
 
 
 def palette(num_colors: int) -> np.ndarray:
@@ -68,7 +69,9 @@ def _caption(
 ) -> None:
     left, top, right, bottom = draw.textbbox(corner, text, font=font)
     draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), fill=color)
-    draw.text(corner, text, fill=(0, 0, 0), font=font)
+    red, green, blue = color
+    light = 0.3 * red + 0.59 * green + 0.11 * blue > DARK  # perceived brightness (ITU-R BT.601)
+    draw.text(corner, text, fill=(0, 0, 0) if light else (255, 255, 255), font=font)
 
 
 def contact_row(pictures: Sequence[np.ndarray | None], *, cell: int, gap: int = 4) -> np.ndarray:

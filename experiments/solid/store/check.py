@@ -6,9 +6,9 @@
 For every target: it is there, the PNG decodes to the right size, labels equal boxes, boxes are tight and
 half-open, classes exist, ratio and visibility are in range, the scene file belongs to it. For every class:
 its views are there, decode, fit and differ. For every shard: the files have the size and digest of the
-shard's manifest. Output: `check.json`; exit 2 if anything is missing or damaged. With `--repair` the good
-samples of damaged shards become checkpoints again, so that the next run of the stage renders exactly the
-missing ones.
+shard's manifest. Of up to 256 scene files: the placement rules (a violation is a warning). Output:
+`check.json`; exit 2 if anything is missing or damaged. With `--repair` the good samples of damaged shards
+become checkpoints again, so that the next run of the stage renders exactly the missing ones.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from experiments.solid.store.invariants import (
 )
 from experiments.solid.store.reader import MissingSample, SolidStore
 from experiments.solid.store.repair import repair_stage
+from experiments.solid.store.scene_audit import SceneAudit
 from experiments.solid.store.schema import GIVEN_UP, VALID, Group
 from experiments.solid.store.statistics import TargetStatistics, distribution_warnings
 from suite.errors import BadInput
@@ -42,7 +43,8 @@ MAX_NAMED = 10  # indices in the error line; the file and stdout hold all
 # Below this many samples per process its start (a second of imports) costs more than it saves.
 SAMPLES_PER_PROCESS = 500
 
-Audit = Callable[[dict], list[str]]  # parsed scene -> complaints
+# (index, scene file) -> violated placement rules; None: not looked at
+Audit = Callable[[int, str], list[str] | None]
 
 
 @dataclass
@@ -57,6 +59,8 @@ class ShardReport:
     bad: dict[int, list[str]] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)  # complaints about whole files
     notes: list[str] = field(default_factory=list)  # odd but allowed
+    audited: int = 0
+    violations: list[str] = field(default_factory=list)  # of the composer's rules; not the store's fault
     statistics: TargetStatistics | None = None
 
     @property
@@ -119,10 +123,11 @@ def _problems(
     target = store.read_target(row)
     scene = parse_scene(target.scene)
     problems = target_problems(target, store.layout) + scene_problems(scene, target, row)
-    if audit is not None and not problems:
-        problems += audit(scene)
     if not problems:
         report.statistics.add(target, scene)
+        violations = audit(row, target.scene) if audit else None
+        report.audited += violations is not None
+        report.violations += [f"target {row}: {text}" for text in violations or ()]
     return problems
 
 
@@ -177,13 +182,16 @@ def check_store(
 
 def summarize(reports: Iterable[ShardReport]) -> dict[str, Any]:
     """The content of check.json: indices and reasons by group, and the statistics of all good targets."""
-    tree: dict[str, Any] = {}
+    audit: dict[str, Any] = {"scenes": 0, "violations": []}
+    tree: dict[str, Any] = {"audit": audit}
     statistics = TargetStatistics()
     for report in reports:
         group = tree.setdefault(
             report.group, {"finished": 0, "missing": [], "given_up": [], "bad": {}, "files": [], "notes": []}
         )
         group["finished"] += report.finished
+        audit["scenes"] += report.audited
+        audit["violations"] += report.violations
         for name in ("missing", "given_up", "files", "notes"):
             group[name] += getattr(report, name)
         group["bad"].update({str(row): problems for row, problems in sorted(report.bad.items())})
@@ -224,10 +232,12 @@ def run(ctx: Context) -> None:
             bar.advance()
             ctx.check_stop()
 
-        reports = check_store(store, stages=stages, on_shard=on_shard)
+        audit = SceneAudit(ctx.inputs["clean"], ctx.inputs["rooms"], ctx.config, layout.num_images)
+        reports = check_store(store, stages=stages, audit=audit, on_shard=on_shard)
     tree = summarize(reports)
     tree["warnings"] = _warnings(tree, ctx)
     write_json(ctx.out / RESULT, tree)
+    ctx.count("scenes_audited", tree["audit"]["scenes"])
     for group in stages:
         ctx.count(f"{group}_good", tree[group]["finished"])
         ctx.count(f"{group}_given_up", len(tree[group]["given_up"]))
@@ -248,6 +258,9 @@ def _warnings(tree: dict[str, Any], ctx: Context) -> list[str]:
     statistics = TargetStatistics.from_tree(tree["statistics"])
     for text in distribution_warnings(statistics, ctx.config.layout) + tree["queries"]["notes"]:
         ctx.warn(text)
+    violations = tree["audit"]["violations"]
+    if violations:
+        ctx.warn(f"{len(violations)} placement rules are violated, first: {violations[0]}")
     without = sorted(set(statistics.class_boxes) & set(tree["queries"]["given_up"]))
     if without:
         ctx.warn(f"{len(without)} classes stand in targets but have no query: {_few(without)}")

@@ -221,6 +221,9 @@ def test_repair_keeps_the_good_samples_as_checkpoints_and_leaves_the_rest_alone(
 
 
 def context(folders, tmp_path, **options):
+    for name in ("clean", "rooms"):
+        (tmp_path / name).mkdir()
+    folders = {**folders, "clean": tmp_path / "clean", "rooms": tmp_path / "rooms"}
     stage = Stage(system="solid", name="check", summary="", toolchain="blender", version=1, run="")
     config = load_config(SolidConfig, ROOT / "experiments/solid/configs/tiny.yaml")
     out = tmp_path / "check.part"
@@ -244,6 +247,10 @@ def test_the_stage_passes_a_good_store_and_writes_its_findings(folders, tmp_path
     tree = read_json(ctx.out / "check.json")
     assert tree["targets"]["finished"] == ctx.counts["targets_good"] == LAYOUT.num_images
     assert TargetStatistics.from_tree(tree["statistics"]).pictures == LAYOUT.num_images
+    # The fakes' scene files are not the composer's: the audit says so, and the store is good all the same.
+    assert tree["audit"]["scenes"] == len(tree["audit"]["violations"]) == LAYOUT.num_images
+    assert "not a scene" in tree["audit"]["violations"][0]
+    assert any("placement rules are violated" in text for text in ctx.warnings)
 
 
 def test_the_stage_ends_in_one_line_and_lists_every_index(folders, tmp_path, capsys):
