@@ -42,8 +42,8 @@ def triangle_areas(triangles: np.ndarray) -> np.ndarray:
 def similarity_signature(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Seven numbers of vertices (V, 3) and faces (F, 3) that no similarity transform changes.
 
-    Two ratios of principal moments, fourth and sixth radial moment, length of the third moment vector, area and
-    enclosed volume in units of the root-mean-square radius. The mesh must have a positive area.
+    Two ratios of principal moments, fourth and sixth radial moment, length of the third moment vector, area
+    and enclosed volume in units of the root-mean-square radius. The mesh must have a positive area.
     """
     triangles = np.asarray(vertices, dtype=np.float64)[faces]
     areas = triangle_areas(triangles)

@@ -115,7 +115,7 @@ def check_counts(kept: Sequence[dict], rejected: Sequence[dict], settings: Any, 
     if len(bad) > settings.max_bad_share * total or not kept:
         first = f"first: {bad[0]['model']}: {bad[0]['reason']}" if bad else "all are twins"
         raise BadInput(
-            f"{len(bad)} of {total} meshes are unusable, allowed share is {settings.max_bad_share:.3g} ({first})",
+            f"{len(bad)} of {total} meshes are unusable, allowed: {settings.max_bad_share:.3g} ({first})",
             file=file, fix="mend or remove them, or raise meshes.max_bad_share",
         )  # fmt: skip
     if settings.num_classes is not None and settings.num_classes != len(kept):
