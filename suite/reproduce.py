@@ -118,9 +118,15 @@ def drop_foreign(run: Run) -> None:
 
 
 def withdraw_stamps(run: Run, states: Sequence[StageState]) -> None:
-    """A stage that is not done has no stamp, whatever happened to its folder since."""
-    for state in states:
-        if not state.is_done:
+    """A stage that is not done has no stamp, whatever happened to its folder since; nor have those that read it.
+
+    Without the second half Snakemake would take a lost stage for an intermediate file that nobody needs any more.
+    """
+    withdrawn: set[str] = set()
+    for state in states:  # in order: a stage comes after its inputs
+        producers = {run.producer(name) for name in run.stages[state.name].inputs}
+        if not state.is_done or producers & withdrawn:
+            withdrawn.add(state.name)
             (run.folder / ".stamps" / state.name).unlink(missing_ok=True)
 
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from suite.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OK, EXIT_STOPPED, BadInput, Missing, guard
 from suite.launch.engine import pick_accel, pick_device, pick_place
-from suite.launch.gpu import GpuLocks, list_gpus
+from suite.launch.gpu import Gpu, GpuLocks, list_gpus
 from suite.launch.machine import num_cores
 from suite.launch.places import PLACES, PYTHON_VARIABLE, Place, bootstrap_command
 from suite.launch.pool import POLL_SECONDS, Pool, ShardResult, StopRequest, stop_workers
@@ -144,7 +144,7 @@ def run_narrow(crew: Crew, args: Sequence[str], stop: StopRequest) -> int:
     return code
 
 
-def wait_for_gpu(crew: Crew, stop: StopRequest):
+def wait_for_gpu(crew: Crew, stop: StopRequest) -> Gpu | None:
     """A locked GPU for a narrow stage on the GPU, as soon as one is free; None on the CPU."""
     told = False
     while crew.gpus is not None and not stop.is_set:
