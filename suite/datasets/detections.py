@@ -43,6 +43,9 @@ class Detections:
             raise ValueError(f"{len(self.masks)} masks for {count} detections")
         if not np.isfinite(self.scores).all() or not np.isfinite(self.boxes_xyxy).all():
             raise ValueError("a score or box is not finite")
+        # Clipping leaves sides of zero; negative ones would get areas that each metric reads in its own way.
+        if (self.boxes_xyxy[:, 2:] < self.boxes_xyxy[:, :2]).any():
+            raise ValueError("a box has x2 < x1 or y2 < y1")
 
     def __len__(self) -> int:
         return len(self.image_ids)

@@ -12,7 +12,7 @@ import numpy as np
 from pycocotools import mask as mask_api
 
 from suite.datasets.records import Polygons
-from suite.datasets.rle import check_rle
+from suite.datasets.rle import check_rle, rle_pixels
 
 
 def to_rle(segmentation: Polygons | Mapping[str, Any], height: int, width: int) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def to_rle(segmentation: Polygons | Mapping[str, Any], height: int, width: int) 
 
 def decode(segmentation: Polygons | Mapping[str, Any], height: int, width: int) -> np.ndarray:
     """Mask bool (height, width) of polygons or RLE."""
-    return mask_api.decode(to_rle(segmentation, height, width)).astype(bool)
+    return rle_pixels(to_rle(segmentation, height, width))
 
 
 def encode(mask: np.ndarray) -> dict[str, Any]:

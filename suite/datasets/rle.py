@@ -62,6 +62,13 @@ def check_rle(rle: Mapping[str, Any], height: int, width: int) -> None:
         raise ValueError(f"RLE covers {int(counts.sum())} pixels, the picture has {height * width}")
 
 
+def rle_pixels(rle: Mapping[str, Any]) -> np.ndarray:
+    """Mask bool (height, width) of a checked RLE."""
+    height, width = rle["size"]
+    counts = rle_counts(rle["counts"])
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
+
+
 def rle_area(rle: Mapping[str, Any]) -> int:
     """Number of foreground pixels of a checked RLE."""
     return int(rle_counts(rle["counts"])[1::2].sum())

@@ -12,6 +12,8 @@ Not covered: masks.
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 
 from suite.datasets.detections import Detections
@@ -40,17 +42,12 @@ def reference_tables(ground_truth: CocoSet, detections: Detections) -> tuple[np.
     shape = (len(IOU_THRESHOLDS), len(ground_truth.categories), len(AREA_RANGES), len(MAX_DETECTIONS))
     precision = np.full((shape[0], len(RECALL_POINTS), *shape[1:]), UNDEFINED)
     recall = np.full(shape, UNDEFINED)
+    truth, found = _group(ground_truth, detections)
     for k, category in enumerate(ground_truth.categories):
+        keys = [(image.id, category.id) for image in ground_truth.images]
+        keys = [key for key in keys if key in truth or key in found]
         for a, area_range in enumerate(AREA_RANGES.values()):
-            pictures = [
-                _match_picture(
-                    [g for g in ground_truth.annotations_by_image[image.id] if g.category_id == category.id],
-                    (detections.image_ids == image.id) & (detections.category_ids == category.id),
-                    detections,
-                    area_range,
-                )
-                for image in ground_truth.images
-            ]
+            pictures = [_match_picture(truth[key], found[key], detections, area_range) for key in keys]
             for m, limit in enumerate(MAX_DETECTIONS):
                 for t in range(len(IOU_THRESHOLDS)):
                     curve = _curve(pictures, t, limit)
@@ -59,17 +56,35 @@ def reference_tables(ground_truth: CocoSet, detections: Detections) -> tuple[np.
     return precision, recall
 
 
+Key = tuple[int, int]  # image id, category id
+
+
+def _group(
+    ground_truth: CocoSet, detections: Detections
+) -> tuple[dict[Key, list[CocoAnnotation]], dict[Key, list[int]]]:
+    """Annotations, and places of detections in the order given, of each picture and class."""
+    truth: dict[Key, list[CocoAnnotation]] = defaultdict(list)
+    found: dict[Key, list[int]] = defaultdict(list)
+    for annotation in ground_truth.annotations:
+        truth[annotation.image_id, annotation.category_id].append(annotation)
+    for k, key in enumerate(
+        zip(detections.image_ids.tolist(), detections.category_ids.tolist(), strict=True)
+    ):
+        found[key].append(k)
+    return truth, found
+
+
 Match = tuple[
     np.ndarray, np.ndarray, np.ndarray, int
 ]  # scores (D,), hit (T, D), ignored (T, D), boxes that count
 
 
 def _match_picture(
-    truth: list[CocoAnnotation], mine: np.ndarray, detections: Detections, area_range: tuple[float, float]
+    truth: list[CocoAnnotation], mine: list[int], detections: Detections, area_range: tuple[float, float]
 ) -> Match:
     """Hits and ignored detections of one class in one picture, at every IoU threshold."""
     low, high = area_range
-    order = np.flatnonzero(mine)
+    order = np.array(mine, dtype=np.int64)
     order = order[np.argsort(-detections.scores[order], kind="stable")][: MAX_DETECTIONS[-1]]
     boxes = detections.boxes_xyxy[order]
     left_out = np.array([g.iscrowd or g.ignore or not low <= g.area <= high for g in truth], dtype=bool)

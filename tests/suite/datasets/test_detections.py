@@ -62,5 +62,7 @@ def test_arrays_that_do_not_fit_together_are_refused():
         Detections([1], [1, 2], [0.5], [[0, 0, 1, 1]])
     with pytest.raises(ValueError, match="not finite"):
         Detections([1], [1], [np.inf], [[0, 0, 1, 1]])
+    with pytest.raises(ValueError, match="x2 < x1"):
+        Detections([1], [1], [0.5], [[5, 0, 4, 1]])
     with pytest.raises(ValueError, match="1 masks for 0"):
         Detections([], [], [], np.zeros((0, 4)), ({},))

@@ -38,6 +38,14 @@ def test_long_runs_need_several_groups_of_bits():
     assert rle_area(encode(mask)) == mask.sum() == 2_799_999
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_pixels_are_those_that_pycocotools_decodes():
+    rng = np.random.default_rng(0)
+    for height, width in ((1, 1), (1, 7), (9, 1), (13, 8), (60, 70)):
+        rle = encode(rng.random((height, width)) < 0.4)
+        assert (decode(rle, height, width) == mask_api.decode(rle)).all()
+
+
 @settings(deadline=None)
 @given(text=st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=12))
 def test_no_string_passes_the_checker_that_pycocotools_reads_otherwise(text):

@@ -52,6 +52,12 @@ def test_no_detections_are_ap_zero_and_no_ground_truth_is_undefined():
     assert both(truth(), found()).ap50 is None
 
 
+def test_a_detection_without_area_is_a_miss():
+    assert both(
+        truth((0, 0, BOX)), found((0, 0, 0.9, (12, 12, 12, 20)), (0, 0, 0.5, BOX))
+    ).ap == pytest.approx(0.5)
+
+
 def test_a_miss_ranked_above_the_hit_halves_precision():
     assert both(truth((0, 0, BOX)), found((0, 0, 0.9, (90, 90, 99, 99)), (0, 0, 0.5, BOX))).ap == 0.5
 
