@@ -26,6 +26,9 @@ _SLACK = 1e-6  # on distances
 
 def audit_scene(scene: Scene, room: Room | None, meshes: MeshLibrary, config: SolidConfig) -> list[str]:
     """All violations in a target or query scene; `room` is the scene's room (None for a query)."""
+    unknown = [placed for placed in scene.objects if not 0 <= placed.class_id < meshes.num_classes]
+    if unknown:  # nothing more can be said without the mesh
+        return [f"object {one.name}: class {one.class_id} of {meshes.num_classes}" for one in unknown]
     if scene.kind == "query":
         return _audit_sizes(scene, meshes, config) + _audit_turntable(scene, config)
     assert room is not None, "a target scene has a room"
@@ -79,9 +82,6 @@ def _audit_sizes(scene: Scene, meshes: MeshLibrary, config: SolidConfig) -> list
         if not low <= draw.size <= high:
             found.append(f"object {draw.name}: size {draw.size} is not in bin {draw.bin} ({low}, {high})")
     for placed in scene.objects:
-        if not 0 <= placed.class_id < meshes.num_classes:
-            found.append(f"object {placed.name}: class {placed.class_id} of {meshes.num_classes}")
-            continue
         vertices = meshes.vertices(placed.class_id) * placed.scale
         for axis in range(3):
             edge = vertices[:, axis].max() - vertices[:, axis].min()

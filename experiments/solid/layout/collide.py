@@ -44,7 +44,7 @@ def boxes_meet_triangles(
 ) -> np.ndarray:
     """Whether a box meets any of the triangles (T, 3, 3), for its centre at each of (B, 3): (B,) bool."""
     meets = np.zeros(len(centers), bool)
-    if not len(triangles):
+    if not len(triangles) or not len(centers):
         return meets
     span = np.abs(rotation) @ half_extents  # half-extents of the axis-aligned box around the oriented one
     low, high = triangles.min(axis=1) - span, triangles.max(axis=1) + span

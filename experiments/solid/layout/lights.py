@@ -81,9 +81,8 @@ def three_point_lights(
 
     key = _draw_location(rng, columns, KEY_HEIGHT)
     add("key", key, layout.key_light_energy, float(rng.uniform(*layout.key_light_size)))
+    # Never empty: the key light's own column is in its wedge.
     beside = columns[in_wedge(columns[:, :3], key, FILL_WEDGE)]
-    if not len(beside):
-        raise LayoutFailure("no place for the fill light")
     add("fill", _draw_location(rng, beside, FILL_HEIGHT), layout.fill_light_energy, DEFAULT_SIZE)
     opposite = camera_location * (-1, -1, 1)
     behind = columns[in_wedge(columns[:, :3], opposite, BACK_WEDGE)]
