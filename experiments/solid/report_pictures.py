@@ -15,7 +15,7 @@ from suite.report.draw import contact_row, draw_annotations, enlarge, jpeg_uri
 NUM_TARGETS = 12
 NUM_QUERIES = 24
 MIN_WIDTH = 480  # pixels: small pictures are enlarged, so that captions are legible
-MAX_CELL = 128  # pixels of one view
+CELL = 96  # pixels of one view
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,10 @@ def target_figures(store: SolidStore, names: list[str]) -> list[TargetFigure]:
 
 def query_figures(store: SolidStore, statistics: TargetStatistics) -> list[QueryFigure]:
     """Two dozen classes, one row of views each."""
-    cell = min(MAX_CELL, store.layout.query_resolution)
     figures = []
     for class_id in spread(store, "queries", NUM_QUERIES):
         shots = store.read_query_sample(class_id).shots
-        row = contact_row([decode_png(shot) if shot else None for shot in shots], cell=cell)
+        row = contact_row([decode_png(shot) if shot else None for shot in shots], cell=CELL)
         entry = store.classes[class_id]
         figures.append(
             QueryFigure(

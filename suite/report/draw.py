@@ -75,7 +75,12 @@ def _caption(
 
 
 def contact_row(pictures: Sequence[np.ndarray | None], *, cell: int, gap: int = 4) -> np.ndarray:
-    """Pictures side by side in square cells of `cell` pixels, shrunk to fit; None leaves a cross."""
+    """Pictures side by side in square cells of `cell` pixels; None leaves a cross.
+
+    All are scaled by one factor, so that the largest fills its cell and the sizes stay comparable.
+    """
+    longest = max((max(picture.shape[:2]) for picture in pictures if picture is not None), default=cell)
+    scale = cell / longest
     width = len(pictures) * (cell + gap) - gap
     row = Image.new("RGB", (max(width, 1), cell), (255, 255, 255))
     draw = ImageDraw.Draw(row)
@@ -86,8 +91,8 @@ def contact_row(pictures: Sequence[np.ndarray | None], *, cell: int, gap: int = 
             draw.line((x, 0, x + cell - 1, cell - 1), fill=(190, 190, 190))
             draw.line((x, cell - 1, x + cell - 1, 0), fill=(190, 190, 190))
             continue
-        image = Image.fromarray(picture)
-        image.thumbnail((cell, cell), Image.Resampling.BICUBIC)
+        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+        image = Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)
         row.paste(image, (x + (cell - image.width) // 2, (cell - image.height) // 2))
     return np.asarray(row)
 

@@ -50,6 +50,8 @@ def bars(counts: Mapping[object, float], *, title: str, x: str = "", y: str = ""
         axes.bar(range(len(names)), list(counts.values()), color=COLORS[0])
         step = max(1, -(-len(names) // 12))  # at most a dozen labels fit
         axes.set_xticks(range(0, len(names), step), names[::step])
+        room = max(0.0, 4 - len(names)) / 2  # a lone bar does not fill the plot
+        axes.set_xlim(-0.5 - room, max(len(names), 1) - 0.5 + room)
 
     return plot(draw, title=title, x=x, y=y)
 

@@ -1,9 +1,11 @@
+import dataclasses
 import json
 import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -338,3 +340,24 @@ def test_the_reader_decodes_on_demand(store):
         SolidStore.open(store).read_target(LAYOUT.num_images)
     with pytest.raises(IndexError):
         SolidStore.open(store).read_query(0, LAYOUT.num_shots)
+
+
+def peak_bytes_of_a_read(folder, shard_size):
+    layout = dataclasses.replace(LAYOUT, num_images=shard_size, shard_size=shard_size)
+    path = empty_store(folder, layout)
+    write_shard(path, "targets", 0, layout)
+    opened = SolidStore.open(path)
+    opened.read_target(0)
+    tracemalloc.start()
+    try:
+        opened.read_target(1)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_of_a_read_does_not_grow_with_the_shard_but_for_its_index(tmp_path):
+    small, large = (peak_bytes_of_a_read(tmp_path / str(size), size) for size in (4, 256))
+    # The index takes 16 bytes per sample; zarr and the decoded index hold it several times. The samples of the
+    # large shard take 256 x (image + label map) = about 800 kB.
+    assert large - small < 256 * 16 * 16
