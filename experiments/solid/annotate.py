@@ -1,7 +1,7 @@
 """Boxes, label map, visibility and pose of the objects in a rendered scene, from id maps alone. NumPy only.
 
-One box per object with at least one visible pixel, in the order in which objects appear in the id map (rows from the
-top, each from the left). No object is filtered by size or visibility [SOLID, published code].
+One box per object with at least one visible pixel, in the order in which objects appear in the id map (rows
+from the top, each from the left). No object is filtered by size or visibility [SOLID, published code].
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Annotation:
 
     bboxes: np.ndarray  # (n, 5) int32: x1, y1, x2, y2 half-open pixels, class id
     label_map: np.ndarray  # (H, W) uint8: 0 none, k = row k - 1 of bboxes
-    visibility: np.ndarray  # (n,) float32 in (0, 1]: visible pixels / pixels when rendered alone, inside the frame
+    visibility: np.ndarray  # (n,) float32 in (0, 1]: visible pixels / pixels inside the frame when alone
     mask_bbox_ratio: np.ndarray  # (n,) float32 in (0, 1]: visible pixels / pixels of the box
     angles: np.ndarray  # (n, 3) float32: XYZ Euler angles of the object as seen from the camera, radians
 
@@ -34,8 +34,8 @@ class Annotation:
 def annotate(ids: np.ndarray, solo_areas: np.ndarray, scene: Scene) -> Annotation:
     """Annotate one target picture.
 
-    ids: (H, W) integers, 0 background or room, k = `scene.objects[k - 1]`. solo_areas: (n,) pixels of each object of the
-    scene when rendered alone. Raises ValueError if the two contradict each other.
+    ids: (H, W) integers, 0 background or room, k = `scene.objects[k - 1]`. solo_areas: (n,) pixels of each
+    object of the scene when rendered alone. Raises ValueError if the two contradict each other.
     """
     present = order_of_appearance(ids)
     if len(present) > MAX_BOXES:
@@ -68,7 +68,9 @@ def order_of_appearance(ids: np.ndarray) -> np.ndarray:
 
 
 def boxes_and_areas(label_map: np.ndarray, num_labels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tight half-open boxes (n, 4) int64 and pixel counts (n,) int64 of the labels 1..n, each with at least a pixel."""
+    """Tight half-open boxes (n, 4) int64 and pixel counts (n,) int64 of the labels 1..n, each with at least a
+    pixel.
+    """
     height, width = label_map.shape
     rows, columns = np.nonzero(label_map)
     index = label_map[rows, columns].astype(np.int64) - 1
@@ -81,7 +83,9 @@ def boxes_and_areas(label_map: np.ndarray, num_labels: int) -> tuple[np.ndarray,
 
 
 def view_angles(scene: Scene, objects: np.ndarray) -> np.ndarray:
-    """XYZ Euler angles (n, 3) float32 of inverse(camera pose) x object-to-world, for the objects of these numbers."""
+    """XYZ Euler angles (n, 3) float32 of inverse(camera pose) x object-to-world, for the objects of these
+    numbers.
+    """
     if not len(objects):
         return np.zeros((0, 3), dtype=np.float32)
     camera = np.array(scene.camera.rotation)
@@ -92,8 +96,8 @@ def view_angles(scene: Scene, objects: np.ndarray) -> np.ndarray:
 def matrix_euler(rotations: np.ndarray) -> np.ndarray:
     """XYZ Euler angles (n, 3) of rotations (n, 3, 3): first about x, then y, then z, all of them fixed axes.
 
-    Of the two triples that describe a rotation the one with the smaller sum of magnitudes, as Blender returns it. Where
-    y is a right angle x and z turn about the same axis: z is then 0.
+    Of the two triples that describe a rotation the one with the smaller sum of magnitudes, as Blender returns
+    it. Where y is a right angle x and z turn about the same axis: z is then 0.
     """
     r = np.asarray(rotations, dtype=np.float64)
     cos_y = np.hypot(r[:, 0, 0], r[:, 1, 0])
@@ -104,12 +108,15 @@ def matrix_euler(rotations: np.ndarray) -> np.ndarray:
     smaller = np.abs(one).sum(axis=1) <= np.abs(two).sum(axis=1)
     angles = np.where(smaller[:, None], one, two)
     locked = cos_y < 1e-6
-    angles[locked] = np.stack([np.arctan2(-r[:, 1, 2], r[:, 1, 1]), one[:, 1], np.zeros(len(r))], axis=1)[locked]
+    turned = np.stack([np.arctan2(-r[:, 1, 2], r[:, 1, 1]), one[:, 1], np.zeros(len(r))], axis=1)
+    angles[locked] = turned[locked]
     return angles
 
 
 def crop_query(view: RenderedView) -> np.ndarray | None:
-    """The view's picture cropped to the object, (h, w, 3) uint8, background kept; None if the object is not in it."""
+    """The view's picture cropped to the object, (h, w, 3) uint8, background kept; None if the object is not
+    in it.
+    """
     rows, columns = np.flatnonzero(view.mask.any(axis=1)), np.flatnonzero(view.mask.any(axis=0))
     if not len(rows):
         return None

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Models, rooms and pictures stay loaded between scenes, the least recently used ones within a budget of memory."""
+"""Models, rooms and pictures stay loaded between scenes, the least recently used ones within a budget of
+memory.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ GEOMETRY_TOLERANCE = 1e-4  # of the extent, between a class's GLB and NPZ
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """Something loaded: the value, the data-blocks that go when it is dropped, its approximate size in memory."""
+    """Something loaded: the value, the data-blocks that go when it is dropped, its approximate size in
+    memory.
+    """
 
     value: object
     blocks: tuple[bpy.types.ID, ...]
@@ -38,7 +42,7 @@ class Entry:
 
 
 class Cache:
-    """Least-recently-used entries by key. `trim` is called between scenes, so nothing in use is ever dropped."""
+    """Least-recently-used entries by key. `trim` is called between scenes: nothing in use is dropped."""
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
@@ -66,16 +70,21 @@ class Cache:
 
 
 def load_mesh(meshes: MeshLibrary, class_id: int, texture_limit: int) -> Entry:
-    """The cleaned mesh of a class with its materials. Raises Missing or BadInput, also if GLB and NPZ differ."""
+    """The cleaned mesh of a class with its materials. Raises Missing or BadInput, also if GLB and NPZ
+    differ.
+    """
     path = meshes.folder / meshes.classes[class_id]["glb"]
     with discarding() as kept:
         objects = import_objects(path)
         mesh = objects[0].data
         expected = meshes.vertices(class_id)
         vertices = mesh_vertices(mesh)
-        if len(objects) != 1 or vertices.shape != expected.shape or \
-                np.abs(vertices - expected).max() > GEOMETRY_TOLERANCE * meshes.extents[class_id].max():  # fmt: skip
-            raise BadInput("its geometry differs from the .npz beside it", file=path, fix="run the stage `clean` again")
+        tolerance = GEOMETRY_TOLERANCE * meshes.extents[class_id].max()
+        same = len(objects) == 1 and vertices.shape == expected.shape
+        if not same or np.abs(vertices - expected).max() > tolerance:
+            raise BadInput(
+                "its geometry differs from the .npz beside it", file=path, fix="run the stage `clean` again"
+            )
         materials = [m for m in mesh.materials if m is not None]
         images = images_of(materials)
         blocks = (mesh, *dict.fromkeys(materials), *images)
@@ -98,7 +107,9 @@ def load_room(room: Room) -> Entry:
     with discarding() as kept:
         objects = import_objects(room.glb)
         if [o.name for o in objects] != [s.name for s in room.surfaces]:
-            raise BadInput("its objects are not those of rooms.json", file=room.glb, fix="run the stage `rooms` again")
+            raise BadInput(
+                "its objects are not those of rooms.json", file=room.glb, fix="run the stage `rooms` again"
+            )
         originals = {m.name: m for o in objects for m in o.data.materials if m is not None}
         emissions: dict[str, tuple[bpy.types.Node, ...]] = {}
         slots: dict[str, list[bpy.types.Node]] = {
@@ -107,7 +118,9 @@ def load_room(room: Room) -> Entry:
         for obj, surface in zip(objects, room.surfaces, strict=True):
             obj.parent, obj.matrix_world = None, Matrix(room.matrix.tolist()) @ obj.matrix_world
             obj.pass_index = 0
-            for collection in obj.users_collection:  # of the importer; a renderer links the room when it is wanted
+            for (
+                collection
+            ) in obj.users_collection:  # of the importer; a renderer links the room when it is wanted
                 collection.objects.unlink(obj)
             if surface.kind == "ceiling":
                 emissions[surface.name] = tuple(_emitting_copies(obj, surface, slots))
@@ -121,7 +134,9 @@ def load_room(room: Room) -> Entry:
 
 
 def _emitting_copies(obj: bpy.types.Object, surface: Surface, slots: dict[str, list[bpy.types.Node]]):
-    """Give a ceiling materials of its own that emit; yields their emission nodes, adds their image nodes to `slots`."""
+    """Give a ceiling materials of its own that emit; yields their emission nodes, adds their image nodes to
+    `slots`.
+    """
     if obj.data.users > 1:
         obj.data = obj.data.copy()
     if not obj.data.materials:
@@ -141,7 +156,9 @@ def load_picture(path: Path, folder: Path, texture_limit: int) -> Entry:
     return Entry(image, (image,), image.size[0] * image.size[1] * BYTES_PER_PIXEL)
 
 
-def _entry(value: object, blocks: tuple, label: str, num_vertices: int, images: set[bpy.types.Image]) -> Entry:
+def _entry(
+    value: object, blocks: tuple, label: str, num_vertices: int, images: set[bpy.types.Image]
+) -> Entry:
     for block in blocks:  # a later import finds the names free, so it gets its own
         block.name = f"{label}: {block.name}"
     pixels = sum(image.size[0] * image.size[1] for image in images)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cycles settings, every one written down: the factory defaults of Blender 4.5 are not those SOLID was rendered with.
+"""Cycles settings, every one written down: the factory defaults of Blender 4.5 are not those SOLID was
+rendered with.
 
-Published values are the defaults of BlenderProc 2.2.0 on Blender 2.93, which the authors pin ("published" below).
+Published values are the defaults of BlenderProc 2.2.0 on Blender 2.93, which the authors pin ("published"
+below).
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ AO_BOUNCES = 3  # published; acts only together with fast GI, which is off
 CLAMP_INDIRECT = 10.0  # factory setting of 2.93 and 4.5
 FILTER_WIDTH = 1.5  # pixels, Blackman-Harris; factory setting of 2.93 and 4.5
 ID_FILTER_WIDTH = 0.01  # the least that Cycles takes: a sample is in the middle of its pixel, ids do not mix
-MAX_TILE = 2048  # pixels; larger pictures are cut. 2.93 needed 256 to fit its GPUs, 4.5 renders a picture at once
+MAX_TILE = (
+    2048  # pixels; larger pictures are cut. 2.93 needed 256 to fit its GPUs, 4.5 renders a picture at once
+)
 MAX_ID = 32767  # object indices are 16-bit integers with a sign
 
 
@@ -30,7 +34,8 @@ def available_threads() -> int:
 
 
 def select_device(device: str) -> str:
-    """Make Cycles use the CPU ("cpu") or every GPU ("cuda": OptiX if there is, else CUDA). Returns what it is.
+    """Make Cycles use the CPU ("cpu") or every GPU ("cuda": OptiX if there is, else CUDA). Returns what it
+    is.
 
     Raises Missing if a GPU was promised and Cycles sees none: there is no silent way back to the CPU.
     """
@@ -43,12 +48,16 @@ def select_device(device: str) -> str:
     found = cycles_devices()
     backend = next((name for name in BACKENDS if found.get(name)), None)
     if backend is None:
-        raise Missing("--device cuda was asked for and Cycles sees no GPU", fix="see docs/gpu.md, or use --device cpu")
+        raise Missing(
+            "--device cuda was asked for and Cycles sees no GPU", fix="see docs/gpu.md, or use --device cpu"
+        )
     select_gpu(backend)
     return backend
 
 
-def common_settings(scene: bpy.types.Scene, *, resolution: tuple[int, int], backend: str, threads: int) -> None:
+def common_settings(
+    scene: bpy.types.Scene, *, resolution: tuple[int, int], backend: str, threads: int
+) -> None:
     """What pictures and id maps share: engine, device, size, geometry, file format apart from its depth."""
     render, cycles = scene.render, scene.cycles
     render.engine = "CYCLES"
@@ -97,7 +106,8 @@ def picture_settings(scene: bpy.types.Scene, config: Render, *, on_gpu: bool) ->
     cycles.transparent_max_bounces = config.transparent_bounces
     cycles.use_denoising = config.denoise
     if config.denoise:
-        # Published: a compositor node fed with colour, normal and diffuse colour. FAST hands OIDN the guides as they are.
+        # Published: a compositor node fed with colour, normal and diffuse colour. FAST hands OIDN the guides
+        # as they are.
         cycles.denoiser, cycles.denoising_input_passes = "OPENIMAGEDENOISE", "RGB_ALBEDO_NORMAL"
         cycles.denoising_prefilter, cycles.denoising_quality = "FAST", "HIGH"
         cycles.denoising_use_gpu = on_gpu
@@ -109,7 +119,9 @@ def picture_settings(scene: bpy.types.Scene, config: Render, *, on_gpu: bool) ->
 
 
 def id_settings(scene: bpy.types.Scene) -> None:
-    """The id map: one sample a pixel, light from emission alone, 16 bits of grey that no colour transform touches."""
+    """The id map: one sample a pixel, light from emission alone, 16 bits of grey that no colour transform
+    touches.
+    """
     render, cycles = scene.render, scene.cycles
     cycles.samples, cycles.use_adaptive_sampling, cycles.use_denoising = 1, False, False
     cycles.pixel_filter_type, cycles.filter_width = "BOX", ID_FILTER_WIDTH

@@ -10,10 +10,11 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from experiments.solid.render.quiet import run_operator
+from experiments.solid.render.quiet import quiet, run_operator
 from suite.errors import BadInput, Missing
 
-COLLECTIONS = ("objects", "meshes", "materials", "images", "armatures", "cameras", "lights", "actions", "collections",
+COLLECTIONS = ("objects", "meshes", "materials", "images", "armatures", "cameras", "lights", "actions",
+"collections",
                "node_groups", "curves")  # fmt: skip
 
 
@@ -21,28 +22,44 @@ def _importers() -> dict[str, tuple]:
     gltf = (bpy.ops.import_scene.gltf, {"import_scene_as_collection": False, "import_scene_extras": False,
                                         "import_select_created_objects": False})  # fmt: skip
     # An OBJ file is y-up: the importer leaves the data and turns the object, which `world_mesh` applies.
-    return {".glb": gltf, ".gltf": gltf, ".obj": (bpy.ops.wm.obj_import, {}), ".stl": (bpy.ops.wm.stl_import, {}),
+    return {".glb": gltf, ".gltf": gltf, ".obj": (bpy.ops.wm.obj_import, {}), ".stl": (bpy.ops.wm.stl_import,
+    {}),
             ".ply": (bpy.ops.wm.ply_import, {})}  # fmt: skip
 
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".stl", ".ply")
 
 
-def reset_blender() -> None:
-    """An empty file with factory settings. Every reference to data of before is dead."""
-    bpy.ops.wm.read_factory_settings(use_empty=True)
+_generation = 0  # of the open file
+
+
+def reset_blender() -> int:
+    """An empty file with factory settings; returns its number. Every reference to data of before is dead."""
+    global _generation
+    _generation += 1
+    with quiet():
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+    return _generation
+
+
+def current_file() -> int:
+    """The number of the open file."""
+    return _generation
 
 
 def import_objects(path: Path) -> list[bpy.types.Object]:
     """Import a GLB, GLTF, OBJ, STL or PLY file; its mesh objects sorted by name.
 
-    Raises Missing if the file is not there, BadInput if Blender cannot read it or finds no mesh with a face in it.
+    Raises Missing if the file is not there, BadInput if Blender cannot read it or finds no mesh with a face
+    in it.
     """
     path = Path(path)
     if not path.is_file():
         raise Missing("no such file", file=path, fix="run the stage that makes it again")
     if path.suffix.lower() not in SUFFIXES:
-        raise BadInput(f"cannot read {path.suffix!r} files", file=path, fix=f"use one of {' '.join(SUFFIXES)}")
+        raise BadInput(
+            f"cannot read {path.suffix!r} files", file=path, fix=f"use one of {' '.join(SUFFIXES)}"
+        )
     before = set(bpy.data.objects)
     operator, settings = _importers()[path.suffix.lower()]
     reason = run_operator(operator, filepath=str(path), **settings)

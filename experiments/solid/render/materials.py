@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shader nodes: a texture on a wall, a ceiling that lights the room, a surface that shows its object's number."""
+"""Shader nodes: a texture on a wall, a ceiling that lights the room, a surface that shows its object's
+number.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def make_emitter(material: bpy.types.Material) -> bpy.types.Node:
     tree, surface = material.node_tree, _surface(material)
     color = principled(material).inputs["Base Color"]
     seen = surface.links[0].from_socket
-    emission, mix, path = (tree.nodes.new(f"ShaderNode{kind}") for kind in ("Emission", "MixShader", "LightPath"))
+    emission, mix, path = (
+        tree.nodes.new(f"ShaderNode{kind}") for kind in ("Emission", "MixShader", "LightPath")
+    )
     emission.name = _EMISSION
     emission.inputs["Color"].default_value = color.default_value
     if color.is_linked:
@@ -51,7 +55,9 @@ def make_emitter(material: bpy.types.Material) -> bpy.types.Node:
 
 
 def id_material() -> bpy.types.Material:
-    """A material for every object at once: it emits the object's index / ID_SCALE. Transparent surfaces become solid."""
+    """A material for every object at once: it emits the object's index / ID_SCALE. Transparent surfaces
+    become solid.
+    """
     material = bpy.data.materials.new("syndet id")
     material.use_nodes = True
     tree = material.node_tree

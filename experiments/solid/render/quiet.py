@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blender talks on the process's stdout and stderr, past Python. Here it is kept out of our logs, not out of reach."""
+"""Blender talks on the process's stdout and stderr, past Python. Here it is kept out of our logs, not out of
+reach.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,15 @@ class Talk:
 
     @property
     def last_line(self) -> str:
-        """The last line that is not empty, "" if there is none: where Blender puts the reason of a failure."""
+        """The last line that is not empty, "" without one: Blender's reason for a failure."""
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
         return lines[-1] if lines else ""
 
 
 @contextmanager
 def quiet() -> Iterator[Talk]:
-    """Send file descriptors 1 and 2 to a file for the length of the block. Python exceptions pass through as ever.
+    """Send file descriptors 1 and 2 to a file for the length of the block. Python exceptions pass through as
+    ever.
 
     The C library's buffers are flushed on both sides, else Blender's lines would come out after the block.
     """
@@ -55,7 +58,9 @@ def run_operator(operator: Callable[..., set[str]], /, **settings: object) -> st
     with quiet() as talk:
         try:
             done, reason = operator(**settings), ""
-        except RuntimeError as error:  # how every operator reports a failure, the Python ones with their traceback
+        except (
+            RuntimeError
+        ) as error:  # how every operator reports a failure, the Python ones with their traceback
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             done, reason = {"CANCELLED"}, lines[-1] if lines else "the operator failed"
     if "FINISHED" in done:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scenes into pixels: `Renderer.target` and `Renderer.query`.
 
-Two Blender scenes share the same objects: one renders the picture, the other the id map, whose one material shows the
-number of an object. So nothing is swapped and restored between the passes. Models, rooms and textures stay loaded within
-a budget of memory; what belongs to one scene only is removed after it.
+Two Blender scenes share the same objects: one renders the picture, the other the id map, whose one material
+shows the number of an object. So nothing is swapped and restored between the passes. Models, rooms and
+textures stay loaded within a budget of memory; what belongs to one scene only is removed after it.
 
-Not covered: two renderers at work by turns in one process load their models anew at each turn (Blender has one file open).
+Not covered: two renderers at work by turns in one process load their models anew at each turn (Blender has
+one file open).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from experiments.solid.layout.scene import AreaLight, Camera, PlacedObject, Scen
 from experiments.solid.library import MeshLibrary, RoomLibrary
 from experiments.solid.render import cycles
 from experiments.solid.render.cache import Cache, LoadedRoom, load_mesh, load_picture, load_room
-from experiments.solid.render.importing import remove, reset_blender
+from experiments.solid.render.importing import current_file, remove, reset_blender
 from experiments.solid.render.materials import grey_world, id_material, set_world
 from experiments.solid.render.quiet import quiet, run_operator
 from experiments.solid.render.scratch import Scratch
@@ -44,7 +45,8 @@ class RenderedTarget:
 
     rgb: np.ndarray  # (H, W, 3) uint8
     ids: np.ndarray  # (H, W) int32: 0 background or room, k = scene.objects[k - 1]
-    solo_areas: np.ndarray  # (n,) int32: pixels of each object when nothing else is there; 0 where ids do not show it
+    # (n,) int32: pixels of each object when nothing else is there; 0 for an object that `ids` does not show
+    solo_areas: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +60,21 @@ class RenderedView:
 class Renderer:
     """Renders scenes of one mesh library and, for targets, one room library.
 
-    device: "cpu" or "cuda" (raises Missing if Cycles sees no GPU). threads: CPU threads, None for all this process may
-    use; pixels do not depend on it. `seconds` adds up the time of each phase: load, rgb, id, solo.
+    device: "cpu" or "cuda" (raises Missing if Cycles sees no GPU). threads: CPU threads, None for all this
+    process may use; pixels do not depend on it. `seconds` adds up the time of each phase: load, rgb, id,
+    solo.
     """
 
-    _current: Renderer | None = None  # whose data Blender holds
-
-    def __init__(self, config: SolidConfig, meshes: MeshLibrary, rooms: RoomLibrary | None, device: str = "cpu", *,
-                 threads: int | None = None, cache_bytes: int = CACHE_BYTES) -> None:  # fmt: skip
+    def __init__(
+        self,
+        config: SolidConfig,
+        meshes: MeshLibrary,
+        rooms: RoomLibrary | None,
+        device: str = "cpu",
+        *,
+        threads: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self.config, self.meshes, self.rooms, self.device = config, meshes, rooms, device
         self.threads, self.cache_bytes = threads or cycles.available_threads(), cache_bytes
         self.seconds: Counter[str] = Counter()
@@ -74,10 +83,9 @@ class Renderer:
 
     def _open(self) -> None:
         """Take Blender over: an empty file with the two scenes, the shared collection, camera and worlds."""
+        self._file = reset_blender()
         with quiet():
-            reset_blender()
             self.backend = cycles.select_device(self.device)
-        Renderer._current = self
         self._meshes, self._rooms, self._pictures = (Cache(self.cache_bytes) for _ in range(3))
         self._picture, self._ids = bpy.context.scene, bpy.data.scenes.new("ids")
         self._content = bpy.data.collections.new("content")
@@ -93,10 +101,10 @@ class Renderer:
         cycles.picture_settings(self._picture, self.config.render, on_gpu=self.backend != "CPU")
         cycles.id_settings(self._ids)
 
-    # -- public -----------------------------------------------------------------------------------------------------
+    # -- public
 
     def target(self, scene: Scene) -> RenderedTarget:
-        """Render a target scene. Raises Missing or BadInput if a model, room or texture is gone or damaged."""
+        """Render a target scene. Raises Missing or BadInput if a model, room or texture is gone or bad."""
         with self._staged(scene) as objects:
             self._set_camera(scene.camera)
             rgb = self._render_rgb()
@@ -124,12 +132,14 @@ class Renderer:
             self._set_camera(scene.camera)
             return self._render_ids()
 
-    # -- building ---------------------------------------------------------------------------------------------------
+    # -- building
 
     @contextmanager
     def _staged(self, scene: Scene) -> Iterator[list[bpy.types.Object]]:
-        """Build the scene without its camera; yields the objects. All that is the scene's own is removed at the end."""
-        if Renderer._current is not self:
+        """Build the scene without its camera; yields the objects. All that is the scene's own is removed at
+        the end.
+        """
+        if current_file() != self._file:
             self._open()
         objects: list[bpy.types.Object] = []
         room: LoadedRoom | None = None
@@ -138,7 +148,9 @@ class Renderer:
                 with self._timed("load"):
                     self._set_frame(scene)
                     room = self._place_room(scene)
-                    objects += [self._place_object(k, placed) for k, placed in enumerate(scene.objects, start=1)]
+                    objects += [
+                        self._place_object(k, placed) for k, placed in enumerate(scene.objects, start=1)
+                    ]
                     self._replace_lights(*(_area_light(light, scene) for light in scene.lights))
                 yield objects
             finally:
@@ -182,7 +194,8 @@ class Renderer:
         for material, nodes in loaded.textures.items():
             path = self.rooms.folder / scene.room.textures[material]
             picture = self._pictures.get(
-                path, lambda: load_picture(path, self.scratch.path, self.config.render.texture_limit)  # noqa: B023
+                path,
+                lambda: load_picture(path, self.scratch.path, self.config.render.texture_limit),  # noqa: B023
             )
             for node in nodes:
                 node.image = picture
@@ -203,7 +216,7 @@ class Renderer:
             light.visible_camera = False  # lamps of 2.93 were never seen themselves
             self._lights.objects.link(light)
 
-    # -- rendering --------------------------------------------------------------------------------------------------
+    # -- rendering
 
     def _render_rgb(self) -> np.ndarray:
         with self._timed("rgb"):
@@ -213,7 +226,9 @@ class Renderer:
         return np.array(self._render(self._ids), dtype=np.int32)
 
     def _solo_areas(self, scene: Scene, objects: list[bpy.types.Object], ids: np.ndarray) -> np.ndarray:
-        """Pixels of each visible object when it is alone. Objects that cannot touch in the picture share a render."""
+        """Pixels of each visible object when it is alone. Objects that cannot touch in the picture share a
+        render.
+        """
         areas = np.zeros(len(objects), dtype=np.int32)
         visible = np.bincount(ids.ravel(), minlength=len(objects) + 1)[1:] > 0
         everything = [o for o in self._content.objects if o.type == "MESH"]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a room file holds, as arrays: the one loader of procedural and SceneNet rooms.
 
-Objects are sorted by name and classed by the NYU names of `rooms/nyu.py`. Floors, walls and ceilings together are scaled
-to footprint x footprint x height about their joint centre, each axis by itself, then moved so that their bounding box is
-centred at x = y = 0 and the lowest floor point lies at z = 0 [published code]. The same matrix moves whatever else
-the file holds.
+Objects are sorted by name and classed by the NYU names of `rooms/nyu.py`. Floors, walls and ceilings together
+are scaled to footprint x footprint x height about their joint centre, each axis by itself, then moved so that
+their bounding box is centred at x = y = 0 and the lowest floor point lies at z = 0 [published code]. The same
+matrix moves whatever else the file holds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ MIN_EXTENT = 1e-6  # a room flatter than this along an axis cannot be scaled to 
 
 @dataclass(frozen=True, eq=False)
 class ScannedRoom:
-    """A room after rescaling and centring. `surface` and the order of `surfaces` follow the sorted object names."""
+    """A room after rescaling and centring. `surface` and the order of `surfaces` follow the sorted object
+    names.
+    """
 
     triangles: np.ndarray  # (T, 3, 3) float32, world space
     surface: np.ndarray  # (T,) int32, index into surfaces
@@ -59,11 +61,13 @@ def scan_room(glb_path: Path, config: SolidConfig) -> ScannedRoom:
 
 
 def takes_texture(material: bpy.types.Material | None) -> bool:
-    """Whether a random texture replaces the material's own: it exists and has at most one [published code]."""
+    """Whether a random texture replaces the material's own: it has at most one [published code]."""
     return material is not None and len(texture_nodes(material)) <= 1
 
 
-def room_matrix(parts: list[np.ndarray], kinds: list[str], footprint: float, height: float, *, file: Path) -> np.ndarray:
+def room_matrix(
+    parts: list[np.ndarray], kinds: list[str], footprint: float, height: float, *, file: Path
+) -> np.ndarray:
     """The 4x4 matrix that scales and centres a room of objects with triangles (T, 3, 3) each."""
     shell = [part for part, kind in zip(parts, kinds, strict=True) if kind != "other"]
     floors = [part for part, kind in zip(parts, kinds, strict=True) if kind == "floor"]
@@ -71,10 +75,14 @@ def room_matrix(parts: list[np.ndarray], kinds: list[str], footprint: float, hei
         raise BadInput("the room has no floor", file=file, fix="name one of its objects `floor`")
     points = np.concatenate(shell).reshape(-1, 3)
     if not np.isfinite(points).all():
-        raise BadInput("the room has vertices that are not numbers", file=file, fix="repair or remove the file")
+        raise BadInput(
+            "the room has vertices that are not numbers", file=file, fix="repair or remove the file"
+        )
     low, high = points.min(axis=0), points.max(axis=0)
     if (high - low).min() < MIN_EXTENT:
-        raise BadInput(f"the room is flat: extent {(high - low).tolist()}", file=file, fix="give it walls and a floor")
+        raise BadInput(
+            f"the room is flat: extent {(high - low).tolist()}", file=file, fix="give it walls and a floor"
+        )
     scale = np.array([footprint, footprint, height]) / (high - low)
     matrix = np.diag([*scale, 1.0])
     matrix[:2, 3] = -scale[:2] * (low + high)[:2] / 2

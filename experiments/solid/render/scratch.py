@@ -34,7 +34,9 @@ class Scratch:
         new = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=base))
         lock = (new / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
-        self.path = new.rename(base / new.name.removeprefix("."))  # sweepers only look at what is locked already
+        self.path = new.rename(
+            base / new.name.removeprefix(".")
+        )  # sweepers only look at what is locked already
         self.close = weakref.finalize(self, _remove, self.path, lock)
 
 

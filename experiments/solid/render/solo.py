@@ -17,7 +17,9 @@ def pixel_rectangle(scene: Scene, placed: PlacedObject) -> tuple[float, float, f
 
     It is that of the oriented bounding box's corners, so it depends on no vertex.
     """
-    corners = box_corners(np.array(placed.location), euler_matrix(np.array(placed.euler)), np.array(placed.obb.half_extents))
+    corners = box_corners(
+        np.array(placed.location), euler_matrix(np.array(placed.euler)), np.array(placed.obb.half_extents)
+    )
     seen = (corners - np.array(scene.camera.location)) @ np.array(scene.camera.rotation)
     if (seen[:, 2] > -NEAR).any():
         return None
@@ -29,9 +31,11 @@ def pixel_rectangle(scene: Scene, placed: PlacedObject) -> tuple[float, float, f
 
 
 def solo_groups(scene: Scene) -> list[list[int]]:
-    """Split the object numbers of a scene into groups whose rectangles are pairwise disjoint, the first fit each.
+    """Split the object numbers of a scene into groups whose rectangles are pairwise disjoint, the first fit
+    each.
 
-    Objects that cannot reach into the picture are in no group. An object without a rectangle has a group of its own.
+    Objects that cannot reach into the picture are in no group. An object without a rectangle has a group of
+    its own.
     """
     width, height = scene.resolution
     groups: list[list[int]] = []
@@ -44,7 +48,9 @@ def solo_groups(scene: Scene) -> list[list[int]]:
             continue
         if box[0] >= width or box[1] >= height or box[2] <= 0 or box[3] <= 0:
             continue
-        place = next((i for i, boxes in enumerate(held) if not any(_overlap(box, b) for b in boxes)), len(held))
+        place = next(
+            (i for i, boxes in enumerate(held) if not any(_overlap(box, b) for b in boxes)), len(held)
+        )
         if place == len(held):
             held.append([])
             groups.append([])

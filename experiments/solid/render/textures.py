@@ -13,7 +13,9 @@ from suite.errors import BadInput, Missing
 
 
 def limited(width: int, height: int, limit: int) -> tuple[int, int]:
-    """Width and height with the longer side at most `limit` (0: no limit), same proportions, at least one pixel."""
+    """Width and height with the longer side at most `limit` (0: no limit), same proportions, at least one
+    pixel.
+    """
     longest = max(width, height)
     if not limit or longest <= limit:
         return width, height
@@ -46,7 +48,9 @@ def load_texture(path: Path, folder: Path, limit: int) -> bpy.types.Image:
             small = folder / "texture.png"
             picture.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(small, compress_level=0)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise BadInput(f"the texture does not decode ({error})", file=path, fix="replace or remove it") from None
+        raise BadInput(
+            f"the texture does not decode ({error})", file=path, fix="replace or remove it"
+        ) from None
     image = bpy.data.images.load(str(small))
     image.pack()
     small.unlink()

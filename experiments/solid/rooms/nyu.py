@@ -1,17 +1,19 @@
 """Which surface a room's object is, from its name: the NYU names of SceneNet and SOLID's rules for them.
 
-Rules [published code]: lower-case the name, cut it at the first ".", apply the aliases; the id of an exact match, else
-of a match without the last character ("wall1" -> "wall"), else "picture" for anything with "painting" in it, else
-"otherstructure". Walls are those with the id of "wall"; floors and ceilings also those whose name contains the word.
+Rules [published code]: lower-case the name, cut it at the first ".", apply the aliases; the id of an exact
+match, else of a match without the last character ("wall1" -> "wall"), else "picture" for anything with
+"painting" in it, else "otherstructure". Walls are those with the id of "wall"; floors and ceilings also those
+whose name contains the word.
 """
 
 from __future__ import annotations
 
 # Position = id, 0..40.
 NYU_NAMES = (
-    "void wall floor cabinet bed chair sofa table door window bookshelf picture counter blinds desk shelves curtain "
-    "dresser pillow mirror floor_mat clothes ceiling books refridgerator television paper towel shower_curtain box "
-    "whiteboard person night_stand toilet sink lamp bathtub bag otherstructure otherfurniture otherprop"
+    "void wall floor cabinet bed chair sofa table door window bookshelf picture counter blinds desk shelves "
+    "curtain dresser pillow mirror floor_mat clothes ceiling books refridgerator television paper towel "
+    "shower_curtain box whiteboard person night_stand toilet sink lamp bathtub bag "
+    "otherstructure otherfurniture otherprop"
 ).split()
 
 ALIASES = {
@@ -45,18 +47,13 @@ def nyu_id(object_name: str) -> int:
 
 
 def surface_kind(object_name: str) -> str:
-    """"floor", "ceiling", "wall" or "other". A name with both words in it is a floor."""
+    """ "floor", "ceiling", "wall" or "other". A name with both words in it is a floor."""
     number, name = nyu_id(object_name), object_name.lower()
     if number == FLOOR or "floor" in name:
         return "floor"
     if number == CEILING or "ceiling" in name:
         return "ceiling"
     return "wall" if number == WALL else "other"
-
-
-def texture_folder(material_name: str) -> str:
-    """Name of the folder with a material's candidate textures: cut at the first ".", no underscores, no digits."""
-    return "".join(c for c in material_name.split(".")[0] if c != "_" and not c.isdigit())
 
 
 def _base(object_name: str) -> str:

@@ -1,4 +1,6 @@
-"""Small worlds made by hand: a few meshes, one box room, scenes in it. Written with trimesh, not with Blender."""
+"""Small worlds made by hand: a few meshes, one box room, scenes in it. Written with trimesh, not with
+Blender.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +55,13 @@ def write_glb(path: Path, parts: dict[str, tuple[trimesh.Trimesh, str]], *, text
     scene = trimesh.Scene()
     for number, (name, (mesh, material)) in enumerate(parts.items()):
         uv = mesh.vertices[:, :2] - mesh.vertices[:, 2:]
-        look = PBRMaterial(name=material, baseColorFactor=[200, 150, 100, 255], metallicFactor=0.0, roughnessFactor=0.8)
+        look = PBRMaterial(
+            name=material, baseColorFactor=[200, 150, 100, 255], metallicFactor=0.0, roughnessFactor=0.8
+        )
         if textured:
-            look = PBRMaterial(name=material, baseColorTexture=picture(number), metallicFactor=0.0, roughnessFactor=0.8)
+            look = PBRMaterial(
+                name=material, baseColorTexture=picture(number), metallicFactor=0.0, roughnessFactor=0.8
+            )
         copy = trimesh.Trimesh(to_gltf(mesh.vertices), mesh.faces, process=False,
                                visual=TextureVisuals(uv=uv, material=look))  # fmt: skip
         scene.add_geometry(copy, node_name=name, geom_name=name)
@@ -124,7 +130,9 @@ def camera_at(location: tuple[float, float, float], target: tuple[float, float, 
     return Camera(location, tuple(tuple(row) for row in rotation.tolist()), target)
 
 
-def placed(meshes: MeshLibrary, name: str, class_id: int, location, size: float, euler=(0.0, 0.0, 0.0)) -> PlacedObject:
+def placed(
+    meshes: MeshLibrary, name: str, class_id: int, location, size: float, euler=(0.0, 0.0, 0.0)
+) -> PlacedObject:
     extent = meshes.extents[class_id]
     scale = float(size / extent.max())
     return PlacedObject(
@@ -134,7 +142,9 @@ def placed(meshes: MeshLibrary, name: str, class_id: int, location, size: float,
     )  # fmt: skip
 
 
-def target_scene(objects, *, rooms: RoomLibrary | None, resolution=(64, 48), camera: Camera | None = None) -> Scene:
+def target_scene(
+    objects, *, rooms: RoomLibrary | None, resolution=(64, 48), camera: Camera | None = None
+) -> Scene:
     """Objects before a camera at (0, -5, 1.5), with a room if there is one, and two area lights."""
     room = None
     if rooms is not None:
@@ -147,8 +157,9 @@ def target_scene(objects, *, rooms: RoomLibrary | None, resolution=(64, 48), cam
     )
     return Scene(
         schema=SCHEMA, kind="target", seed=0, index=0, attempt=0, resolution=resolution, fov=FOV,
-        camera=camera or camera_at((0.0, -5.0, 1.5), (0.0, 0.0, 1.0)), room=room, world=WHITE, objects=tuple(objects),
-        lights=lights, shots=(), attempted=len(objects), drawn=(), camera_tries=1, cycles_seed=7,
+        camera=camera or camera_at((0.0, -5.0, 1.5), (0.0, 0.0, 1.0)), room=room, world=WHITE,
+        objects=tuple(objects), lights=lights, shots=(), attempted=len(objects), drawn=(), camera_tries=1,
+        cycles_seed=7,
     )  # fmt: skip
 
 
