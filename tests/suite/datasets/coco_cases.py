@@ -14,7 +14,7 @@ def tree() -> dict:
         "info": {"year": 2026},
         "images": [
             {"id": 7, "file_name": "b.png", "width": 40, "height": 30},
-            {"id": 3, "file_name": "a.png", "width": 40, "height": 30, "license": 1},
+            {"id": 3, "file_name": "a.png", "width": 40, "height": 30, "license": 1, "date": "x"},
         ],
         "annotations": [
             {

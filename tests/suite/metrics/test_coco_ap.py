@@ -72,6 +72,13 @@ def test_an_overlap_of_exactly_the_threshold_counts():
     assert result.ap50 == ONE and result.ap75 == 0.0 and result.ap == pytest.approx(0.1)
 
 
+def test_of_two_boxes_equally_near_the_later_is_taken_as_the_published_tool_does():
+    # The first detection lies midway (IoU 0.6 with either); the second fits the first box only.
+    ground_truth = truth((0, 0, (0, 0, 20, 10)), (0, 0, (10, 0, 30, 10)))
+    detections = found((0, 0, 0.9, (5, 0, 25, 10)), (0, 0, 0.8, (0, 0, 20, 10)))
+    assert both(ground_truth, detections).ap50 == ONE
+
+
 def test_a_second_detection_of_one_box_is_a_miss():
     ground_truth = truth((0, 0, BOX), (0, 0, (50, 50, 70, 70)))
     result = both(ground_truth, found((0, 0, 0.9, BOX), (0, 0, 0.8, BOX), (0, 0, 0.7, (50, 50, 70, 70))))
