@@ -30,6 +30,7 @@ TARGET = HERE.parent / "meshes"
 RECIPES = HERE / "meshes.yaml"
 MAX_TOTAL_BYTES, MAX_FILE_BYTES = 8_000_000, 2_000_000
 SIDES = ("pretrain", "tabletop")
+TABLE_MARK = "<!-- table -->"
 
 # Where each licence text stands. A comment of a URDF file is taken out of its XML.
 LICENCE_SOURCES = {
@@ -113,12 +114,34 @@ def make(wheels_folder: Path, target: Path = TARGET) -> list[dict[str, Any]]:
     licences = {name: f"LICENSES/{file}" for name, file in table["licenses"].items()}
     write_json(target / "meshes.json", {"licenses": licences, "meshes": rows})
     write_json(target / "split.json", split)
+    write_readme(target / "README.md", format_table(rows, split))
     total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     if total > MAX_TOTAL_BYTES:
         raise BadInput(
             f"{total} bytes in all, over {MAX_TOTAL_BYTES}", file=target, fix="leave some meshes out"
         )
     return rows
+
+
+def format_table(rows: list[dict[str, Any]], split: Mapping[str, list[str]]) -> str:
+    """The table of README.md, one line a mesh, by side."""
+    lines = ["| side | id | class | from | license |", "|---|---|---|---|---|"]
+    by_id = {row["id"]: row for row in rows}
+    for side in SIDES:
+        for name in split[side]:
+            row = by_id[name]
+            lines.append(
+                f"| {side} | {name} | {row['class']} | {row['source']['package']} | {row['license']} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def write_readme(path: Path, table: str) -> None:
+    """Put the table between the marks of README.md; without the file there is nothing to do."""
+    if path.is_file():
+        head, _, rest = path.read_text(encoding="utf-8").partition(TABLE_MARK)
+        tail = rest.partition(TABLE_MARK)[2]
+        path.write_text(f"{head}{TABLE_MARK}\n{table}{TABLE_MARK}{tail}", encoding="utf-8")
 
 
 def write_json(path: Path, tree: Any) -> None:
