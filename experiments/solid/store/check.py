@@ -207,9 +207,9 @@ def complaint(tree: Mapping[str, Any]) -> str | None:
     for group in ("targets", "queries"):
         found = tree.get(group, {"missing": [], "bad": {}, "files": []})
         if found["missing"]:
-            parts.append(f"{len(found['missing'])} {group} are missing ({_few(found['missing'])})")
+            parts.append(f"{group} missing: {_few(found['missing'])}")
         if found["bad"]:
-            parts.append(f"{len(found['bad'])} {group} are damaged ({_few(found['bad'])})")
+            parts.append(f"{group} damaged: {_few(found['bad'])}")
         if found["files"] and not (found["missing"] or found["bad"]):
             parts.append(f"{group}: {found['files'][0]}")
     return "; ".join(parts) or None
@@ -217,7 +217,7 @@ def complaint(tree: Mapping[str, Any]) -> str | None:
 
 def _few(rows: Iterable[int | str]) -> str:
     rows = list(map(str, rows))
-    return ", ".join(rows[:MAX_NAMED]) + (", ..." if len(rows) > MAX_NAMED else "")
+    return ", ".join(rows[:MAX_NAMED]) + (f", ... ({len(rows)} in all)" if len(rows) > MAX_NAMED else "")
 
 
 def run(ctx: Context) -> None:

@@ -161,7 +161,7 @@ def test_a_truncated_png_names_exactly_its_row(folders):
     rewrite(folders, "targets", 0, samples)
     tree = summarize(check(folders))
     assert tree["targets"]["bad"] == {"2": ["PNG is truncated"]}
-    assert complaint(tree) == "1 targets are damaged (2)"
+    assert complaint(tree) == "targets damaged: 2"
 
 
 def test_a_nulled_query_names_exactly_its_class(folders):
@@ -256,7 +256,7 @@ def test_the_stage_passes_a_good_store_and_writes_its_findings(folders, tmp_path
 def test_the_stage_ends_in_one_line_and_lists_every_index(folders, tmp_path, capsys):
     shard_files(folders["store"], "targets", 1)["images"].unlink()
     ctx = context(folders, tmp_path)
-    with pytest.raises(BadInput, match=r"4 targets are missing \(4, 5, 6, 7\).*--repair") as caught:
+    with pytest.raises(BadInput, match=r"targets missing: 4, 5, 6, 7; all of them: .*--repair") as caught:
         run(ctx)
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)

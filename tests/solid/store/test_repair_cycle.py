@@ -92,7 +92,7 @@ def test_after_repair_the_stage_renders_exactly_the_damaged_samples(job, tmp_pat
 def test_a_deleted_shard_file_is_redone_by_the_next_run_without_repair(job, tmp_path, name):
     before = digests(tmp_path)
     shard_files(tmp_path / "store", "targets", 2)[name].unlink()
-    assert complaint(summarize(findings(tmp_path))).startswith("2 targets are missing (8, 9)")
+    assert complaint(summarize(findings(tmp_path))).startswith("targets missing: 8, 9")
     assert job().run()
     assert RENDERED == [8, 9]
     assert digests(tmp_path) == before
