@@ -47,7 +47,8 @@ def boxes_meet_triangles(
     if not len(triangles) or not len(centers):
         return meets
     span = np.abs(rotation) @ half_extents  # half-extents of the axis-aligned box around the oriented one
-    low, high = triangles.min(axis=1) - span, triangles.max(axis=1) + span
+    a, b, c = np.swapaxes(triangles, 0, 1)  # much faster than a reduction over an axis of three
+    low, high = np.minimum(np.minimum(a, b), c) - span, np.maximum(np.maximum(a, b), c) + span
     # Only triangles that one of the places can reach at all.
     close = ((high >= centers.min(axis=0)) & (low <= centers.max(axis=0))).all(axis=1)
     low, high, local = low[close], high[close], triangles[close] @ rotation
