@@ -17,7 +17,7 @@ from experiments.solid.config import Layout
 from experiments.solid.store.samples import TargetSample
 
 VISIBILITY_EDGES = np.linspace(0, 1, 11)
-BOX_EDGES = np.array([0, 0.02, 0.04, 0.06, 0.09, 0.12, 0.16, 0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.8, 1.0001])
+BOX_EDGES = np.linspace(0, 1, 21)
 # A warning, not an error: five standard deviations, so that chance alone hardly ever raises it.
 SIGMAS = 5.0
 
