@@ -1,0 +1,145 @@
+"""The Makefile: what `make help` promises is there, and each target calls what it says. The dear targets are
+run for real by tests/smoke, `make test` and `make lint` by whoever reads this.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SCREEN = (24, 110)  # lines, columns
+COMMANDS = {  # target -> what it starts
+    "reproduce-solid": "workflow/run reproduce solid",
+    "reproduce": "workflow/run reproduce all && workflow/run report",
+    "plan": "workflow/run plan",
+    "status": "workflow/run status",
+    "logs": "workflow/run logs",
+    "shell": "workflow/run shell",
+    "report": "workflow/run report",
+    "fetch-meshes": "workflow/run reproduce solid --until fetch-meshes",
+    "doctor": "workflow/run doctor",
+    "gpu-check": "workflow/run gpu-check",
+    "images": "workflow/run images",
+    "test": "workflow/run test",
+    "lint": "workflow/run test lint",
+    "clean": "workflow/run clean",
+}
+SETTINGS = "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN STRICT FORCE".split()
+
+
+def make(*words: str, path: Path | None = None) -> tuple[int, str]:
+    """`make <words>` without the settings and the make that may run these tests; exit code and output."""
+    dropped = (
+        *SETTINGS,
+        "MAKEFLAGS",
+        "MAKELEVEL",
+        "MFLAGS",
+        "CUDA_VISIBLE_DEVICES",
+        "SYNDET_TOOLCHAIN_PYTHON",
+    )
+    env = {name: value for name, value in os.environ.items() if name not in dropped}
+    if path is not None:
+        env["PATH"] = f"{path}{os.pathsep}{env['PATH']}"
+    done = subprocess.run(
+        ["make", *words], cwd=ROOT, env=env, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def fakes(tmp_path: Path) -> Path:
+    """A folder for PATH with a nvidia-smi without GPU and a docker without engine."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("nvidia-smi", "docker"):
+        put(folder, name, "exit 1\n")
+    return folder
+
+
+def put(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text("#!/bin/sh\n" + script)
+    (folder / name).chmod(0o755)
+
+
+def help_targets() -> list[str]:
+    return re.findall(r"^  make ([a-z-]+) ", make()[1], flags=re.M)
+
+
+def test_help_is_the_default_and_fits_one_screen():
+    code, output = make()
+    assert (code, output) == make("help")
+    lines = output.splitlines()
+    assert len(lines) <= SCREEN[0]
+    assert max(map(len, lines)) <= SCREEN[1]
+
+
+def test_help_lists_every_target_and_only_targets_that_exist():
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M)
+    assert help_targets() == targets
+    assert {*targets} == {"help", *COMMANDS}
+
+
+def test_there_is_a_target_for_each_paper_that_is_here_and_for_no_other():
+    papers = {path.parent.name.replace("_", "-") for path in ROOT.glob("experiments/*/stages.smk")}
+    assert {t.removeprefix("reproduce-") for t in help_targets() if t.startswith("reproduce-")} == papers
+
+
+@pytest.mark.parametrize(("target", "command"), COMMANDS.items())
+def test_each_target_starts_its_command(target, command):
+    assert make("-n", target) == (0, command + "\n")
+
+
+def test_every_setting_that_help_names_reaches_the_command():
+    makefile = (ROOT / "Makefile").read_text()
+    exported = re.search(r"^export (.*)$", makefile, flags=re.M)[1].split()
+    assert exported == SETTINGS
+    code, output = make("plan", "SCALE=tiny", "SEED=4")
+    assert code == 0
+    assert output.startswith("solid, scale tiny, seed 4: ")
+
+
+def test_plan_of_the_published_scale_counts_the_published_shards():
+    code, output = make("plan", "PAPER=solid", "SCALE=paper", "RUNS_DIR=runs/none")
+    assert code == 0
+    rows = {line.split()[0]: line.split() for line in output.splitlines() if line}
+    assert rows["targets"][2] == "0/3907"
+    assert rows["queries"][2] == "0/205"
+
+
+def test_status_logs_report_and_clean_of_an_empty_runs_folder(tmp_path):
+    runs = f"RUNS_DIR={tmp_path}"
+    assert "nothing was started yet" in make("status", runs)[1]
+    assert "no log yet; start it: make reproduce-solid" in make("logs", "STAGE=targets", runs)[1]
+    assert "no run has a report yet; make reproduce-solid" in make("report", runs)[1]
+    assert "nothing to delete" in make("clean", runs)[1]
+
+
+def test_a_wrong_setting_is_one_line_and_the_exit_code_is_shown():
+    output = make("plan", "SCALE=tinny")[1]
+    assert "error: no scale 'tinny'; did you mean tiny?" in output
+    assert "Error 2" in output
+
+
+def test_gpu_check_without_a_gpu_says_what_to_do(fakes):
+    output = make("gpu-check", path=fakes)[1]
+    assert "nothing to check: no GPU here; `make doctor` says what a GPU run needs" in output
+    assert "Error 3" in output
+
+
+def test_images_builds_every_toolchain_and_says_so_without_an_engine(fakes, tmp_path):
+    assert "no Docker engine with compose v2 answers" in make("images", path=fakes)[1]
+    answer = 'case "$1" in info) echo \'{"ServerVersion": "28.0"}\' ;; compose) echo "$@" >> NOTES ;; esac\n'
+    put(fakes, "docker", answer.replace("NOTES", str(tmp_path / "notes")))
+    assert make("images", path=fakes)[0] == 0
+    built = [line.split()[-1] for line in (tmp_path / "notes").read_text().splitlines() if " build " in line]
+    assert built == ["blender", "detectron2", "jax", "tensorflow"]
+
+
+def test_doctor_answers():
+    assert "Docker engine" in make("doctor")[1]
