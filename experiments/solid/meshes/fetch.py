@@ -19,8 +19,8 @@ from typing import Any
 
 from experiments.solid.config import Meshes
 from experiments.solid.meshes.convert import MODEL_FILE, PROCEDURAL, build, look_of, write_files
-from experiments.solid.meshes.inspect import SUFFIXES
 from experiments.solid.meshes.packages import PINS_FILE, Wheels, is_safe
+from experiments.solid.meshes.validate import SUFFIXES
 from suite.errors import BadInput, Missing
 from suite.manifest import file_digest
 

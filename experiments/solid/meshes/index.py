@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from experiments.solid.meshes.geometry import find_twins
-from experiments.solid.meshes.inspect import inspect
+from experiments.solid.meshes.validate import inspect
 from suite.errors import BadInput
 
 INDEX, REJECTED = "index.json", "rejected.json"

@@ -24,6 +24,7 @@ from suite.manifest import file_digest
 
 PINS_FILE = Path(__file__).with_name("packages.json")
 DOWNLOAD_COMMAND = "python -m experiments.solid.meshes.packages"
+HAS_PIP_MODULE = ("-c", "import pip")  # arguments for Python; exit 0 when its pip module is there
 MAX_MEMBER_BYTES = 64 * 2**20  # no mesh or picture we name is larger; guards against a zip bomb
 
 
@@ -116,7 +117,7 @@ class Wheels:
 
 def _pip() -> list[str]:
     """A pip that can download. An environment made by uv has none of its own."""
-    has_module = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False)
+    has_module = subprocess.run([sys.executable, *HAS_PIP_MODULE], capture_output=True, check=False)
     if has_module.returncode == 0:
         return [sys.executable, "-m", "pip"]
     for name in ("pip3", "pip"):

@@ -16,8 +16,8 @@ from assets.make import textures as texture_maker
 from experiments.solid.meshes.convert import MODEL_FILE
 from experiments.solid.meshes.fetch import EMBEDDED
 from experiments.solid.meshes.geometry import TWIN_TOLERANCE
-from experiments.solid.meshes.inspect import inspect
 from experiments.solid.meshes.packages import load_pins
+from experiments.solid.meshes.validate import inspect
 from experiments.solid.rooms.stage import TEXTURES
 
 WHEELS = Path(__file__).resolve().parents[3] / "data" / "packages"

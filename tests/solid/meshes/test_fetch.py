@@ -12,9 +12,9 @@ import pytest
 from experiments.solid.meshes import fetch
 from experiments.solid.meshes.convert import build, look_of
 from experiments.solid.meshes.fetch import EMBEDDED, copy_embedded, mesh_id, series_recipes
-from experiments.solid.meshes.inspect import inspect
 from experiments.solid.meshes.obj import parse_mtl, parse_obj
 from experiments.solid.meshes.packages import PINS_FILE, Pin, Wheels, is_safe
+from experiments.solid.meshes.validate import inspect
 from suite.errors import BadInput, Missing
 from tests.solid.meshes.models import context, obj_text, tetrahedron, write_obj
 

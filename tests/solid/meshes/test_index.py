@@ -11,7 +11,7 @@ import pytest
 import trimesh
 
 from experiments.solid.meshes import index
-from experiments.solid.meshes.inspect import inspect
+from experiments.solid.meshes.validate import inspect
 from suite.errors import EXIT_BAD_INPUT, BadInput, Missing
 from tests.solid.meshes.models import (
     TETRAHEDRON_FACES,
