@@ -95,9 +95,7 @@ class MeshLibrary:
         return self._cached("vertices", class_id, self._load_vertices)
 
     def hull(self, class_id: int) -> np.ndarray:
-        """The vertices (H, 3) on the convex hull: they project to the same rectangle as all of them.
-        Cached.
-        """
+        """The vertices (H, 3) on the convex hull, which project to the same rectangle. Cached."""
         return self._cached("hull", class_id, self._load_hull)
 
     def _cached(self, what: str, class_id: int, load) -> np.ndarray:

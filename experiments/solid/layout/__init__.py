@@ -1,5 +1,4 @@
-"""The layout of SOLID: what stands where in a picture, in NumPy alone, handed over as a scene that is plain
-JSON.
+"""The layout of SOLID: what stands where in a picture. NumPy alone; the result is a scene in plain JSON.
 
 * `compose_target(rng, config, rooms=, meshes=, seed=, index=, attempt=)` draws one cluttered room,
   `compose_query(rng, config, class_id=, meshes=, seed=)` one model on its turntable.

@@ -170,9 +170,7 @@ def in_earlier_rectangle(scene: Scene, number: int, meshes: MeshLibrary) -> bool
 
 
 def _in_front(scene: Scene, vertices: np.ndarray, near: float = 0.1) -> np.ndarray:
-    """Those at least `near` before the camera, and where lines from those to the others cross that
-    depth.
-    """
+    """Vertices at least `near` before the camera, and where lines to those behind cross that depth."""
     forward = -np.array(scene.camera.rotation)[:, 2]
     depths = (vertices - scene.camera.location) @ forward
     front, back = vertices[depths >= near], vertices[depths < near]

@@ -185,8 +185,9 @@ def _audit_place(scene: Scene, light: AreaLight, room: Room, config: SolidConfig
 
 
 def _between(point: np.ndarray, direction: np.ndarray, degrees: float) -> bool:
-    """Whether the point is a positive combination of the direction turned both ways about z (plus what is
-    normal).
+    """Whether the point is a positive combination of the direction turned both ways about z.
+
+    A share along the normal of the two is allowed.
     """
     sides = []
     for sign in (-1, 1):

@@ -56,9 +56,7 @@ class Pinhole:
         return plane * self.resolution
 
     def sees(self, points: np.ndarray) -> np.ndarray:
-        """Whether points (..., 3) in camera axes lie inside the four side planes; there is no near or far
-        limit.
-        """
+        """Whether points (..., 3) in camera axes lie inside the four side planes; no near or far limit."""
         depth = -points[..., 2]
         return (
             (np.abs(points[..., 0]) <= self.tangents[0] * depth)
@@ -67,8 +65,7 @@ class Pinhole:
         )
 
     def rectangle(self, points: np.ndarray) -> tuple[float, float, float, float] | None:
-        """Pixel rectangle x1, y1, x2, y2 around the hull of world points (N, 3), clamped to the image, or
-        None.
+        """Pixel rectangle x1, y1, x2, y2 of the hull of world points (N, 3), clamped to the image, or None.
 
         The hull is cut at the near plane first: behind the camera a division by depth would turn the world
         round.
@@ -106,9 +103,8 @@ def any_ray_hits(origin: np.ndarray, directions: np.ndarray, triangles: np.ndarr
     offset = origin - triangles[:, 0]
     normal = np.cross(edge1, edge2)
     determinant = -directions @ normal.T
-    with np.errstate(
-        divide="ignore", invalid="ignore"
-    ):  # a ray in the triangle's plane gives inf or nan: no hit
+    # A ray in the triangle's plane gives inf or nan, which is no hit.
+    with np.errstate(divide="ignore", invalid="ignore"):
         u = directions @ np.cross(edge2, offset).T / determinant
         v = directions @ np.cross(offset, edge1).T / determinant
         distance = (offset * normal).sum(axis=1) / determinant

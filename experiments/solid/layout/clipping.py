@@ -1,5 +1,4 @@
-"""Do two convex bodies meet? Answered by cutting polygons, for the audit: no code and no idea of `collide` is
-used.
+"""Do two convex bodies meet? Answered by cutting polygons, for the audit: nothing of `collide` is used.
 
 A polygon is cut by the six planes of a box, one after the other (Sutherland and Hodgman, 1974); what is left
 is the part inside the box. A box meets another if a face of it is cut to something, or if it holds the other

@@ -1,5 +1,4 @@
-"""Exact collision tests by separating axes: one oriented box at many places against boxes and against
-triangles.
+"""Exact collision tests by separating axes: one box at many places against boxes and triangles.
 
 Two convex bodies are disjoint if and only if some axis separates their projections; for boxes and triangles
 it is enough to try the face normals and the cross products of edges (Gottschalk et al., 1996;

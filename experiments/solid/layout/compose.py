@@ -1,6 +1,4 @@
-"""Composing scenes: the order in which a target's and a query's parts are drawn. All else is in the other
-files.
-"""
+"""Composing scenes: the order in which the parts of a target and of a query are drawn."""
 
 from __future__ import annotations
 
@@ -88,9 +86,7 @@ def compose_target(
 def compose_query(
     rng: np.random.Generator, config: SolidConfig, *, class_id: int, meshes: MeshLibrary, seed: int
 ) -> Scene:
-    """Draw the turntable of one class: one pose, `queries.num_shots` cameras on a circle, a light on each
-    camera.
-    """
+    """Draw the turntable of one class: one pose, `queries.num_shots` cameras, a light on each."""
     queries = config.queries
     euler = np.array([np.radians(queries.tilt), rng.uniform(-np.pi, np.pi), rng.uniform(-np.pi, np.pi)])
     size, size_bin = draw_size(rng, config.layout) if queries.sizes == "mixture" else (1.0, -1)

@@ -8,9 +8,7 @@ CORNER_SIGNS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-
 
 
 def euler_matrix(euler: np.ndarray) -> np.ndarray:
-    """Rotation (3, 3) of Blender's XYZ Euler angles (3,): first about x, then y, then z, all of them fixed
-    axes.
-    """
+    """Rotation (3, 3) of Blender's XYZ Euler angles (3,): about the fixed axes x, then y, then z."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(euler), np.sin(euler)
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

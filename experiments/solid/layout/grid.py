@@ -1,5 +1,4 @@
-"""The voxel grid: which points of a room are free, and whether an oriented box fits there (SOLID, object
-placement).
+"""The voxel grid: which points of a room are free, and whether a box fits there (SOLID, object placement).
 
 The published code tests "fits" for all cells of a 144^3 grid at once by an FFT correlation for every drawn
 pose, and compares its float result with `==`. Here the same question is asked of a few cells only, exactly,
@@ -48,8 +47,7 @@ class RoomGrid:
 
 @lru_cache(maxsize=64)  # more than the 40 rooms of the paper; about 2 MB each at 144^3
 def room_grid(room: Room, footprint: float, cells_per_unit: int) -> RoomGrid:
-    """Voxelise a room: x, y in [-footprint/2, footprint/2], z in [0, footprint], the same number of cells an
-    axis.
+    """Voxelise a room, the same number of cells per axis: x, y in +-footprint/2, z in [0, footprint].
 
     Valid is a cell over a floor, not below the highest floor and not above the lowest ceiling there.
     Raises LayoutFailure if the room has no free cell.
@@ -87,9 +85,7 @@ def room_grid(room: Room, footprint: float, cells_per_unit: int) -> RoomGrid:
 
 @dataclass(frozen=True)
 class BoxLattice:
-    """The cells of a box relative to its centre, as runs along x; rows farthest from the centre come
-    first.
-    """
+    """The cells of a box relative to its centre, as runs along x; the farthest rows come first."""
 
     dz: np.ndarray  # (M,) int64
     dy: np.ndarray  # (M,)
@@ -150,9 +146,7 @@ class FreeSpace:
         return (lattice.dz * self.shape[1] + lattice.dy) * self.shape[2] + lattice.first
 
     def fits(self, cells: np.ndarray, lattice: BoxLattice) -> np.ndarray:
-        """For flat cell numbers (N,): does the box centred there lie wholly in free cells of the grid? (N,)
-        bool.
-        """
+        """Whether the box, centred at flat cell numbers (N,), lies wholly in free cells: (N,) bool."""
         k, j, i = np.unravel_index(cells, self.shape)
         inside = np.ones(len(cells), bool)
         for position, low, high, size in (

@@ -1,5 +1,4 @@
-"""The three-point light rig of a target picture (SOLID, lights): key, fill and back, all pointed at one
-object.
+"""The three-point light rig of a target picture (SOLID, lights): key, fill, back, aimed at one object.
 
 Lights stand over columns of the empty room about as far from the origin as the camera, so a light may be
 inside an object, as in the published code. The fill light keeps to the key light's side, the back light to
@@ -24,8 +23,7 @@ DEFAULT_SIZE, SPREAD = 0.25, float(np.pi)  # Blender's default area light; only 
 
 
 def in_wedge(points: np.ndarray, direction: np.ndarray, half_angle: float) -> np.ndarray:
-    """Whether points (N, 3) lie in the wedge around `direction` (3,), turned about z by +- half_angle: (N,)
-    bool.
+    """Whether points (N, 3) lie in the wedge of `direction` (3,) turned about z by +- half_angle.
 
     The published test uses the full vectors, heights included: with a, b the two sides of the wedge, v is
     inside if (a x v).(a x b) > 0 and (b x v).(b x a) > 0. A high light therefore has a narrower wedge over
@@ -55,9 +53,7 @@ def three_point_lights(
     camera_location: np.ndarray,
     targets: list[str],
 ) -> tuple[AreaLight, ...]:
-    """Two or three area lights at one of the named objects. Raises LayoutFailure without place for key or
-    fill.
-    """
+    """Two or three area lights at one of the named objects. Raises LayoutFailure without a place."""
     layout = config.layout
     target = targets[rng.integers(len(targets))]
     radius = np.hypot(grid.columns[:, 0], grid.columns[:, 1])

@@ -1,5 +1,4 @@
-"""Placing objects: random poses, five filters, a uniform choice among the places that pass all of them
-(SOLID, object placement).
+"""Placing objects: random poses, five filters, a uniform choice of place (SOLID, object placement).
 
 For every object a model is drawn, then up to `max_tries` poses. A pose may stand in a cell if
 
@@ -200,9 +199,7 @@ class Placer:
         )
 
     def _settle(self, cell: int, pose: _Pose, *, name: str, class_id: int, tries: int) -> None:
-        """Write the object down, carve its box out of the free space, widen what counts as near and
-        covered.
-        """
+        """Write the object down, carve out its box, widen what counts as near and as covered."""
         location = self._grid.coordinates(np.array([cell]))[0]
         self._rotations.append(pose.rotation)
         self.objects.append(
@@ -232,9 +229,7 @@ class Placer:
 
 
 def _far_enough(grid: RoomGrid, camera: Pinhole, limits: tuple[float, float]) -> np.ndarray:
-    """Valid cells whose horizontal distance to the camera lies strictly between the limits, (nz, ny, nx)
-    bool.
-    """
+    """Valid cells horizontally between the limits from the camera, ends excluded: (nz, ny, nx) bool."""
     distance = np.hypot(grid.x[None, :] - camera.location[0], grid.y[:, None] - camera.location[1])
     return grid.valid & (distance > limits[0]) & (distance < limits[1])
 
@@ -246,9 +241,7 @@ def draw_size(rng: np.random.Generator, layout: Layout) -> tuple[float, int]:
 
 
 def place_objects(rng: np.random.Generator, config: SolidConfig, placer: Placer, num_classes: int) -> int:
-    """Attempt a uniform number of objects, each with the previous model by `reuse_prob`; returns that
-    number.
-    """
+    """Attempt a uniform number of objects, each the previous model by `reuse_prob`; returns the number."""
     layout = config.layout
     attempted = int(rng.integers(layout.num_objects[0], layout.num_objects[1] + 1))
     previous: int | None = None

@@ -20,6 +20,8 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Camera:
+    """A pinhole at a place; field of view and resolution are the scene's."""
+
     location: Vector
     rotation: tuple[Vector, Vector, Vector]  # camera-to-world, rows; the camera looks along -Z, Y is up
     look_at: Vector
@@ -27,6 +29,8 @@ class Camera:
 
 @dataclass(frozen=True)
 class RoomChoice:
+    """Which room, and how it is dressed."""
+
     id: str
     textures: dict[str, str]  # material -> picture, relative to the rooms folder
     ceiling_strength: dict[str, float]  # surface name -> emission strength
@@ -50,6 +54,8 @@ class Rules:
 
 @dataclass(frozen=True)
 class PlacedObject:
+    """A model as it stands in the scene."""
+
     name: str  # "0", "1", ...: number of the attempt, so there are gaps where placing failed
     class_id: int
     euler: Vector  # XYZ
@@ -63,6 +69,8 @@ class PlacedObject:
 
 @dataclass(frozen=True)
 class AreaLight:
+    """A square light of the three-point rig, turned towards its target."""
+
     role: Literal["key", "fill", "back"]
     location: Vector
     target: str  # name of the object it points at
@@ -73,12 +81,16 @@ class AreaLight:
 
 @dataclass(frozen=True)
 class PointLight:
+    """The light that travels with a query's camera."""
+
     location: Vector
     energy: float
 
 
 @dataclass(frozen=True)
 class World:
+    """Light from everywhere."""
+
     color: Vector
     strength: float
 
@@ -105,6 +117,8 @@ class Shot:
 
 @dataclass(frozen=True)
 class Scene:
+    """A target picture or a query, complete."""
+
     schema: int
     kind: Literal["target", "query"]
     seed: int

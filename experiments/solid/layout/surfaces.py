@@ -1,5 +1,4 @@
-"""Where one can stand in a room and how high it is: floor and ceiling patches, heights over columns (SOLID,
-backdrop).
+"""Where one can stand in a room and how high it is: floors, ceilings, heights (SOLID, backdrop).
 
 A patch is a set of nearly horizontal triangles connected over edges; small patches (sills, mouldings) do not
 count.

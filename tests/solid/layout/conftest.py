@@ -74,9 +74,7 @@ def write_rooms(folder: Path, rooms: dict[str, dict]) -> RoomLibrary:
 
 
 def write_meshes(folder: Path, meshes: list[np.ndarray]) -> MeshLibrary:
-    """Write classes.json and models/*.npz of vertex clouds (V, 3), centred as `clean` does it, and load
-    them.
-    """
+    """Write classes.json and models/*.npz of vertex clouds (V, 3), centred, and load them."""
     (folder / "models").mkdir(parents=True)
     entries = []
     for number, vertices in enumerate(meshes):

@@ -1,6 +1,4 @@
-"""The audit sees each kind of wrong scene: every case breaks one thing in a good scene and names what is
-reported.
-"""
+"""The audit sees each kind of wrong scene: every case breaks one thing and names what is reported."""
 
 import math
 from dataclasses import replace
@@ -11,6 +9,7 @@ import pytest
 from experiments.solid.layout import compose_query, compose_target
 from experiments.solid.layout.audit import audit_scene
 from experiments.solid.layout.audit_rig import column_ends
+from experiments.solid.layout.grid import room_grid
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +183,6 @@ def test_a_broken_query_is_reported(change, line, smoke, meshes):
 
 
 def test_the_audit_sees_the_same_columns_as_the_grid(smoke, rooms):
-    from experiments.solid.layout.grid import room_grid
-
     for room in rooms.rooms:
         for x, y, floor, ceiling in room_grid(room, 12.0, 4).columns[::37]:
             assert column_ends(room, smoke, x, y) == (pytest.approx(floor), pytest.approx(ceiling))

@@ -15,9 +15,7 @@ MARGIN = 1e-6  # bodies closer to touching than this (as a share of their size) 
 
 
 def touching_factor(box, generators, constant, bounds):
-    """Factor by which `box` must grow about its centre to touch the body {constant + generators @ w}, by an
-    LP.
-    """
+    """Factor by which `box` must grow to touch the body {constant + generators @ w}, by an LP."""
     center, rotation, half = box
     count = generators.shape[1]
     # Unknowns: u (3, place inside the box), w (place inside the other body), s (the factor).

@@ -38,9 +38,7 @@ def test_all_cells_are_visited_once_before_giving_up():
 
 @pytest.fixture
 def half_full(rooms, meshes, with_layout):
-    """A coarse divided room with four objects in it, and everything needed to judge a fifth by brute
-    force.
-    """
+    """A coarse divided room with four objects in it, and what a fifth is judged by."""
     config = with_layout(cells_per_unit=2, num_objects=(4, 4), max_tries=50)
     room = rooms.rooms[1]
     grid = room_grid(room, 12.0, 2)

@@ -1,6 +1,4 @@
-"""Whole scenes: the audit finds nothing, the statistics are those of the settings, the same seed gives the
-same.
-"""
+"""Whole scenes: no violations, the statistics of the settings, the same for the same seed."""
 
 import json
 from collections import Counter
