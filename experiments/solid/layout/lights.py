@@ -2,8 +2,8 @@
 
 Lights stand over columns of the empty room about as far from the origin as the camera, so a light may be
 inside an object, as in the published code. The fill light keeps to the key light's side, the back light to
-the side opposite the camera. A back light without a place is left out; without a key or a fill light the
-scene is drawn again.
+the side opposite the camera. A back light without a place is left out; without a place for the
+key light the scene is drawn again.
 """
 
 from __future__ import annotations
