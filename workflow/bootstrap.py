@@ -106,13 +106,13 @@ def is_ready(made: Recipe) -> bool:
 def ensure(name: str, accel: str) -> Path:
     """Build `.tox/<name>` unless it is ready; returns its Python."""
     made = recipe(name, accel)
+    if (ROOT / f"docker/{name}/apt.txt").is_file():  # first: a missing library must not cost a long build
+        ensure_libraries(ROOT / f"docker/{name}/apt.txt")
     if not is_ready(made):
         uv = ensure_uv()
         with build_lock(name):
             if not is_ready(made):  # another process may have built it while this one waited
                 build(made, uv)
-    if (ROOT / f"docker/{name}/apt.txt").is_file():
-        ensure_libraries(ROOT / f"docker/{name}/apt.txt")
     return ENVS / name / "bin/python"
 
 
