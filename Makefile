@@ -1,7 +1,7 @@
 # `make help` lists what exists. Settings come on the command line: make reproduce-solid SCALE=small SEED=1
 # Nothing is to be installed first: workflow/run makes the environments that a target needs.
 
-export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN STRICT FORCE
+export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE
 RUN := workflow/run
 
 .DEFAULT_GOAL := help
@@ -32,8 +32,8 @@ shell: ## a shell in a toolchain (TOOLCHAIN=blender)
 report: ## one page that leads to the report of every run
 	@$(RUN) report
 
-fetch-meshes: ## collect SOLID's meshes and stop there
-	@$(RUN) reproduce solid --until fetch-meshes
+fetch-meshes: ## download packages with more meshes for SOLID (300 MB, by digest) into data/packages
+	@$(RUN) fetch-meshes
 
 doctor: ## what is missing on this machine, each line with its remedy
 	@$(RUN) doctor
@@ -56,3 +56,4 @@ clean: ## list the runs, ask, delete them (FORCE=1: do not ask); never data/
 #?
 #? SCALE=tiny|smoke|small|paper  PLACE=auto|venv|docker  DEVICE=auto|cpu|cuda  ACCEL=auto|cpu|cuda
 #? SEED=0  JOBS=auto  DATA_DIR=data  RUNS_DIR=runs  PAPER=solid  STRICT=1 (redo what another lock made)
+#? OVERRIDES='render.samples=32 store.num_images=128' (any setting of the config)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Sequence
 
 from suite.errors import BadInput, guard
@@ -76,6 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = add("doctor", _doctor, "what is missing on this machine, each line with its remedy")
     doctor.add_argument("--json", action="store_true", help="for programs")
 
+    add("fetch-meshes", _fetch_meshes, "download the packages that SOLID's meshes can be extended from")
+
     images = add("images", _images, "build the container images of all toolchains, or of one")
     images.add_argument(
         "toolchain", nargs="?", default=setting("TOOLCHAIN", "all"), help="default $TOOLCHAIN or all"
@@ -99,7 +102,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", default=setting("SEED", "0"), help="default 0")
     parser.add_argument(
-        "-o", "--override", action="append", default=[], metavar="KEY=VALUE", help="dotted config key"
+        "-o", "--override", action="append", default=shlex.split(setting("OVERRIDES", "")), metavar="KEY=VALUE",
+        help="dotted config key (default $OVERRIDES, separated by blanks)",
     )
 
 
@@ -181,6 +185,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from suite.tools import doctor
 
     return doctor(as_json=options.json)
+
+
+def _fetch_meshes(options: argparse.Namespace) -> int:
+    from suite.tools import fetch_meshes
+
+    return fetch_meshes()
 
 
 def _images(options: argparse.Namespace) -> int:

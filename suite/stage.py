@@ -26,7 +26,7 @@ from suite import manifest as record
 from suite.config import dump, to_tree
 from suite.errors import BadInput, Stopped
 from suite.progress import Progress
-from suite.provenance import Meter, all_packages, environment, git_state, host, package_versions
+from suite.provenance import ROOT, Meter, all_packages, environment, git_state, host, package_versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ class Stage:
     inputs: tuple[str, ...] = ()  # names of earlier stages' folders; flags --<name> DIR
     config: tuple[str, ...] = ()  # dotted sections of the config that matter to the output
     decides: tuple[str, ...] = ()  # packages whose version decides the output
+    files: tuple[str, ...] = ()  # files of the repository that it reads; their digests enter the key
     flags: tuple[str, ...] = ()  # boolean options that do not change the output
     num_shards: Callable[..., int] | None = None  # wide stages: (config, finished inputs or None) -> number
     prepare: str | None = None  # wide stages: once, before any shard
@@ -67,6 +68,7 @@ class Stage:
             "seed": seed,
             "inputs": dict(inputs),
             "packages": dict(packages),
+            "files": {name: record.file_digest(ROOT / name) for name in self.files},
         }
 
 

@@ -1,4 +1,4 @@
-"""The small commands: shell, gpu-check, doctor, images, test. Each starts another program and returns its
+"""The small commands: shell, gpu-check, doctor, fetch-meshes, images, test. Each starts another program and returns its
 exit code.
 """
 
@@ -15,7 +15,7 @@ from suite.launch.places import HERE_PYTHON, Place, bootstrap_command
 from suite.launch.worker import say, worst
 from suite.provenance import ROOT
 from suite.reproduce import build_image
-from suite.runs import choose
+from suite.runs import choose, folder_setting
 
 
 def toolchains() -> list[str]:
@@ -88,6 +88,15 @@ def gpu_check(toolchain: str, *, place: str) -> int:
 def doctor(*, as_json: bool) -> int:
     """suite.doctor, with the Python of the workflow."""
     return call([sys.executable, "-m", "suite.doctor", *(["--json"] if as_json else [])])
+
+
+def fetch_meshes() -> int:
+    """Download the packages that SOLID's meshes can be extended from, with the pip of the bootstrap environment."""
+    folder = folder_setting("DATA_DIR", "data") / "packages"
+    code = call([str(ROOT / ".tox/boot/bin/python"), "-m", "experiments.solid.meshes.packages", str(folder)])
+    if code == EXIT_OK:
+        say("next: make reproduce-solid OVERRIDES='meshes.packages=data/packages meshes.num_classes=64'")
+    return code
 
 
 def images(toolchain: str, *, accel: str) -> int:

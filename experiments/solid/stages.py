@@ -46,7 +46,10 @@ def _stage(name: str, summary: str, run: str, **facts: object) -> Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        _stage("fetch-meshes", "collect the raw meshes, one class each", "meshes.fetch:run", version=1, config=("meshes",)),
+        _stage(
+            "fetch-meshes", "collect the raw meshes, one class each", "meshes.fetch:run",
+            version=1, config=("meshes",), decides=("pillow",), files=("assets/meshes/meshes.json", "assets/meshes/split.json"),
+        ),
         _stage(
             "index", "validate the meshes and number them", "meshes.index:run",
             version=1, inputs=("meshes",), config=("meshes",), decides=("trimesh",),
@@ -57,7 +60,7 @@ STAGES = {
         ),
         _stage(
             "rooms", "make or read rooms; walls, floors, ceilings, textures", "rooms.stage:run",
-            version=1, config=("rooms",), decides=("bpy", "numpy"),
+            version=1, config=("rooms",), decides=("bpy", "numpy", "trimesh"), files=("assets/textures/textures.json",),
         ),
         _stage(
             "create-store", "lay out the empty Zarr store", "store.create:run",
@@ -80,7 +83,7 @@ STAGES = {
         ),
         _stage(
             "check", "verify every sample of the store", "store.check:run",
-            version=1, inputs=("clean", "rooms", "store", "targets", "queries"), config=("layout", "store"),
+            version=1, inputs=("clean", "rooms", "store", "targets", "queries"), config=("layout", "render", "rooms.ceiling_strength", "store"),
             flags=("repair",), always=True,
         ),
         _stage(
