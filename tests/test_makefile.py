@@ -21,7 +21,7 @@ COMMANDS = {  # target -> what it starts
     "logs": "workflow/run logs",
     "shell": "workflow/run shell",
     "report": "workflow/run report",
-    "fetch-meshes": "workflow/run reproduce solid --until fetch-meshes",
+    "fetch-meshes": "workflow/run fetch-meshes",
     "doctor": "workflow/run doctor",
     "gpu-check": "workflow/run gpu-check",
     "images": "workflow/run images",
@@ -29,7 +29,7 @@ COMMANDS = {  # target -> what it starts
     "lint": "workflow/run test lint",
     "clean": "workflow/run clean",
 }
-SETTINGS = "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN STRICT FORCE".split()
+SETTINGS = "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE".split()
 
 
 def make(*words: str, path: Path | None = None) -> tuple[int, str]:
