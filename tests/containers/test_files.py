@@ -187,6 +187,6 @@ def test_compose_alone_names_no_gpu_and_hardens_every_service():
 
 def test_the_command_lines_of_the_compose_files_are_the_ones_documented():
     services = set(re.findall(r"^  ([a-z][\w-]*):", (ROOT / "compose.yaml").read_text(), re.MULTILINE))
-    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docker/*.md")]:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docker/*.md")]:
         typed = set(re.findall(r"docker compose (?:-f \S+ )*run (?:-\S+ )*([a-z][\w-]*)", page.read_text()))
         assert typed <= services, page

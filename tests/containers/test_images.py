@@ -1,0 +1,191 @@
+"""Builds the four cpu images and runs them as users do: `docker compose run`, without a network.
+
+    python3 tests/containers/engine.py && python -m pytest -m "" tests/containers
+
+Needs a Docker engine (engine.py starts one); without one every test here is skipped. The measured build times and
+sizes are printed (pytest -rP) and, with SYNDET_IMAGE_FIGURES=FILE, written there as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLCHAINS = ("blender", "detectron2", "jax", "tensorflow")
+SIZE_BUDGET_GB = {"blender": 2.3, "detectron2": 7.0, "jax": 1.7, "tensorflow": 2.7}
+CALLERS = (0, 1000, 4242)  # owners of the runs/ folder; none but 0 has a name in the images
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def docker(*arguments: str, check: bool = True, timeout: float = 300, **environment: str):
+    """Run docker in the repository; returns the finished process with its text output."""
+    done = subprocess.run(["docker", *arguments], cwd=ROOT, env={**os.environ, **environment}, text=True,
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout)
+    if check and done.returncode:
+        raise AssertionError(f"docker {' '.join(arguments)} ended in {done.returncode}:\n{done.stdout[-2000:]}"
+                             f"\n{done.stderr[-4000:]}")
+    return done
+
+
+def compose_run(service: str, *words: str, options: tuple[str, ...] = (), **keywords):
+    """`docker compose run --rm` of one service, without a terminal."""
+    return docker("compose", "run", "--rm", "-T", *options, service, *words, **keywords)
+
+
+@pytest.fixture(scope="session")
+def images() -> dict[str, dict[str, float]]:
+    """Build all images; figures by toolchain: seconds to build (cold or warm, as the engine was), size in GB."""
+    try:
+        docker("info", timeout=30)
+    except (OSError, AssertionError):
+        pytest.skip("no Docker engine answers; python3 tests/containers/engine.py starts one")
+    figures = {}
+    for name in TOOLCHAINS:
+        start = time.monotonic()
+        docker("compose", "--progress", "plain", "build", name, timeout=900)
+        seconds = time.monotonic() - start
+        size = int(docker("image", "inspect", "-f", "{{.Size}}", f"syndet/{name}:cpu").stdout)
+        figures[name] = {"build_s": round(seconds, 1), "size_gb": round(size / 1e9, 2)}
+    print(json.dumps(figures))
+    if os.environ.get("SYNDET_IMAGE_FIGURES"):
+        Path(os.environ["SYNDET_IMAGE_FIGURES"]).write_text(json.dumps(figures, indent=1) + "\n")
+    return figures
+
+
+@pytest.fixture
+def runs(tmp_path_factory):
+    """A function that gives a fresh runs/ folder belonging to a uid."""
+    def make(uid: int) -> Path:
+        if os.geteuid() != 0 and uid != os.geteuid():
+            pytest.skip("only root can give a folder to another user")
+        folder = tmp_path_factory.mktemp("runs")
+        os.chown(folder, uid, uid)
+        for parent in folder.parents[:2]:
+            parent.chmod(0o755)
+        return folder
+    return make
+
+
+@pytest.mark.parametrize("toolchain", TOOLCHAINS)
+def test_an_image_stays_within_its_size(images, toolchain):
+    assert images[toolchain]["size_gb"] <= SIZE_BUDGET_GB[toolchain]
+
+
+@pytest.mark.parametrize("toolchain", TOOLCHAINS)
+def test_the_libraries_of_an_image_compute(images, toolchain):
+    compose_run(toolchain, "python", f"tests/containers/inside/compute_{toolchain}.py")
+
+
+@pytest.mark.parametrize("toolchain", TOOLCHAINS)
+def test_every_image_carries_the_environment_that_orders_stages(images, toolchain):
+    done = compose_run(toolchain, "/opt/workflow/bin/python", "-c", "import snakemake; print(snakemake.__version__)")
+    assert done.stdout.strip() == "9.27.1"
+
+
+@pytest.mark.parametrize("toolchain", TOOLCHAINS)
+def test_an_image_says_what_it_is(images, toolchain):
+    record = json.loads(compose_run(toolchain, "cat", "/opt/image.json").stdout)
+    labels = json.loads(docker("image", "inspect", "-f", "{{json .Config.Labels}}", f"syndet/{toolchain}:cpu").stdout)
+    assert (labels["syndet.toolchain"], labels["syndet.accel"]) == (toolchain, "cpu")
+    assert labels["syndet.min-driver"] == str(record["min_driver"] or "")
+    assert record["python"].startswith("3.11.")
+    assert len(record["packages"]) > 30
+
+
+@pytest.mark.parametrize("uid", CALLERS)
+def test_a_bare_run_has_no_privilege_and_its_files_belong_to_the_caller(images, runs, uid):
+    folder = runs(uid)
+    done = compose_run("jax", "python", "tests/containers/inside/hardening.py", "made", RUNS_DIR=str(folder))
+    report = json.loads(done.stdout)
+    assert (report["uid"], report["gid"], report["home"]) == (uid, uid, "/tmp")
+    assert set(report["groups"]) <= {uid}
+    assert set(report["capabilities"].values()) == {0}
+    assert report["no_new_privileges"]
+    assert report["writable"] == ["/workspace/runs", "/tmp", "/dev/shm"]
+    assert report["tmp_runs_programs"]
+    assert report["shm_bytes"] == 2 * 2**30
+    assert (report["interfaces"], report["network"]) == (["lo"], False)
+    assert report["first_process"] == "docker-init"
+    assert report["compilers"] == []
+    assert not report["secrets"]
+    made = (folder / "made").stat()
+    assert (made.st_uid, made.st_gid) == (uid, uid)
+
+
+def test_a_run_with_user_stays_that_user_without_a_home(images, runs):
+    folder = runs(4242)
+    done = compose_run("jax", "python", "tests/containers/inside/hardening.py", "made",
+                       options=("--user", "4242:4242", "-e", "HOME="), RUNS_DIR=str(folder))
+    report = json.loads(done.stdout)
+    assert (report["uid"], report["gid"], report["home"]) == (4242, 4242, "/tmp")
+    assert set(report["capabilities"].values()) - {report["capabilities"]["CapBnd"]} <= {0}
+    assert (folder / "made").stat().st_uid == 4242
+
+
+def test_an_unwritable_mount_is_one_line_with_the_remedy_and_exit_2(images, runs):
+    done = compose_run("jax", "python", "-c", "pass", options=("--user", "4242:4242"), check=False,
+                       RUNS_DIR=str(runs(1000)))
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert "not writable for uid 4242" in lines[0]
+    assert "chown" in lines[0]
+
+
+def test_a_toolchain_without_a_program_says_what_to_type(images):
+    done = compose_run("jax", check=False)
+    assert done.returncode == 2
+    assert "docker compose run --rm solid" in done.stderr
+
+
+def test_a_stop_signal_reaches_python(images, runs):
+    program = ("import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); "
+               "open('/workspace/runs/ready', 'w'); time.sleep(60)")
+    folder = runs(1000 if os.geteuid() == 0 else os.geteuid())
+    name = f"syndet-test-signal-{os.getpid()}"
+    docker("compose", "run", "-d", "--name", name, "jax", "python", "-c", program, RUNS_DIR=str(folder))
+    try:
+        deadline = time.monotonic() + 30
+        while not (folder / "ready").exists():
+            assert time.monotonic() < deadline, docker("logs", name).stderr
+            time.sleep(0.2)
+        docker("kill", "--signal", "TERM", name)
+        assert docker("wait", name, timeout=30).stdout.strip() == "75"
+    finally:
+        docker("rm", "-f", name)
+
+
+def test_help_lists_the_stages_and_none_of_them_is_hidden_by_a_program(images):
+    told = compose_run("solid", "help").stdout
+    verbs = ("fetch-meshes", "index", "clean", "rooms", "create-store", "targets", "queries", "check", "report")
+    assert all(verb in told for verb in verbs)
+    for verb in verbs:
+        assert "usage: python -m experiments.solid" in compose_run("solid", verb, "--help").stdout
+
+
+def test_an_unknown_stage_is_exit_2(images):
+    assert compose_run("solid", "no-such-stage", check=False).returncode == 2
+
+
+def test_no_gpu_is_exit_3_with_the_remedy(images):
+    done = compose_run("jax", "python", "-m", "suite.gpu_check", check=False)
+    assert done.returncode == 3
+    assert "ACCEL=cuda" in done.stderr
+
+
+def test_solid_reproduces_at_tiny_and_its_files_belong_to_the_caller(images, runs):
+    folder = runs(4242)
+    done = compose_run("solid", timeout=600, SCALE="tiny", RUNS_DIR=str(folder))
+    manifests = sorted(folder.rglob("manifest.json"))
+    assert manifests, done.stdout[-3000:]
+    assert {path.stat().st_uid for path in folder.rglob("*")} == {4242}
+    before = {path: path.read_bytes() for path in manifests}
+    compose_run("solid", timeout=600, SCALE="tiny", RUNS_DIR=str(folder))
+    assert {path: path.read_bytes() for path in sorted(folder.rglob("manifest.json"))} == before
