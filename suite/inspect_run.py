@@ -158,6 +158,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     changed = sorted(name for name, key in new["inputs"].items() if old.get("inputs", {}).get(name) != key)
     if changed:
         out.append(f"input changed: {', '.join(changed)}")
+    files = sorted(n for n, digest in new.get("files", {}).items() if old.get("files", {}).get(n) != digest)
+    if files:
+        out.append(f"file changed: {', '.join(files)}")
     was = old.get("packages", {})
     out += [f"{name} {was.get(name)} -> {v}" for name, v in new["packages"].items() if was.get(name) != v]
     return out or ["the key's form changed"]

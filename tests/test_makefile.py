@@ -29,7 +29,9 @@ COMMANDS = {  # target -> what it starts
     "lint": "workflow/run test lint",
     "clean": "workflow/run clean",
 }
-SETTINGS = "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE".split()
+SETTINGS = (
+    "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE"
+).split()
 
 
 def make(*words: str, path: Path | None = None) -> tuple[int, str]:
@@ -99,9 +101,10 @@ def test_every_setting_that_help_names_reaches_the_command():
     makefile = (ROOT / "Makefile").read_text()
     exported = re.search(r"^export (.*)$", makefile, flags=re.M)[1].split()
     assert exported == SETTINGS
-    code, output = make("plan", "SCALE=tiny", "SEED=4")
+    code, output = make("plan", "SCALE=tiny", "SEED=4", "OVERRIDES=store.num_images=40 store.shard_size=5")
     assert code == 0
     assert output.startswith("solid, scale tiny, seed 4: ")
+    assert "0/8" in output
 
 
 def test_plan_of_the_published_scale_counts_the_published_shards():

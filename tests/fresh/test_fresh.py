@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TARBALL = ROOT / ".cache/fresh-root.tar"
 RELEASE, PACKAGES = "bookworm", "git,make,python3"
 HOME = "/home/someone"
-CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+HOST_CA = Path("/etc/ssl/certs/ca-certificates.crt")
+GUEST_CA = "/etc/host-ca.crt"  # not the host's name: installing a package there may write that file anew
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 # A private view of the mounts: /proc and /dev are there for the command and gone with it.
 ENTER = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$@"'
@@ -44,11 +45,12 @@ class Machine:
         """Run a line of shell in the clone; exit code and output."""
         enter = ["unshare", "--mount", "sh", "-c", ENTER, self.root, f"--userspec={uid}:{uid}", self.root]
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": HOME, "LANG": "C.UTF-8"}
-        if Path(CA_BUNDLE).is_file():
-            env |= dict.fromkeys(CA_VARIABLES, CA_BUNDLE)
+        if HOST_CA.is_file():
+            env |= dict.fromkeys(CA_VARIABLES, GUEST_CA)
         done = subprocess.run(
-            [*enter, "sh", "-c", f"cd {HOME}/syndet && {command}"], env=env, text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=1200,
+            [*enter, "sh", "-c", f"cd {HOME}/syndet && {command}"], env=env, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            check=False, timeout=1200,
         )  # fmt: skip
         return done.returncode, done.stdout
 
@@ -81,10 +83,13 @@ def machine(tarball: Path, tmp_path: Path) -> Machine:
     root = tmp_path / "machine"
     root.mkdir()
     subprocess.run(["tar", "-C", root, "-xf", tarball], check=True)
-    for name in ("/etc/resolv.conf", "/etc/hosts", CA_BUNDLE):
+    for name, inside in (
+        ("/etc/resolv.conf", "/etc/resolv.conf"),
+        ("/etc/hosts", "/etc/hosts"),
+        (HOST_CA, GUEST_CA),
+    ):
         if Path(name).is_file():
-            target = root / name.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target = root / inside.lstrip("/")
             target.unlink(missing_ok=True)
             shutil.copyfile(name, target)
     clone = root / HOME.lstrip("/") / "syndet"
