@@ -3,6 +3,7 @@
 Import it before detectron2:
 
     import suite.compat.detectron2  # noqa: F401
+    # isort: split
     import detectron2
 
 What it does, each only where needed, in memory and never in the installed files:
@@ -53,7 +54,8 @@ def replace_compiled_part() -> None:
 def grouped_batches(self) -> Iterator[list[dict]]:
     """`AspectRatioGroupedDataset.__iter__` that may be abandoned at any batch and started again.
 
-    Yields lists of `batch_size` dataset dicts (keys `width`, `height` in pixels), all wider than high or all not.
+    Yields lists of `batch_size` dataset dicts (keys `width`, `height` in pixels), all wider than high or
+    all not.
     """
     for item in self.dataset:
         bucket = self._buckets[0 if item["width"] > item["height"] else 1]

@@ -3,6 +3,7 @@
 Import it before mmcv or mmdet:
 
     import suite.compat.mmcv  # noqa: F401
+    # isort: split
     import mmdet.models
 
 Not covered: every operator but `nms` (they raise NotImplementedError when called), and `nms` with offset 1.

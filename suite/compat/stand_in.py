@@ -8,9 +8,9 @@ import types
 
 
 def stand_in(name: str, **members) -> types.ModuleType:
-    """Register module `name` with `members`; any other attribute is a function that refuses to run when called.
+    """Register module `name` with `members`; any other attribute is a function that refuses to run.
 
-    Refusing only at the call lets a library that imports its whole extension work as far as it needs none of it.
+    Refusing only at the call lets a library that imports its whole extension work as far as it needs none.
     """
     module = types.ModuleType(name, doc="Stand-in for a compiled extension that is not installed.")
     module.__spec__ = importlib.machinery.ModuleSpec(name, None, origin="stand-in")
@@ -21,7 +21,7 @@ def stand_in(name: str, **members) -> types.ModuleType:
             raise AttributeError(attribute)
 
         def refuse(*_args, **_kwargs):
-            raise NotImplementedError(f"{name}.{attribute} is compiled code that this environment does not have;"
+            raise NotImplementedError(f"{name}.{attribute} is compiled code that this environment lacks;"
                                       " use the torchvision operator instead")
         return refuse
 

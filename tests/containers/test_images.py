@@ -2,8 +2,8 @@
 
     python3 tests/containers/engine.py && python -m pytest -m "" tests/containers
 
-Needs a Docker engine (engine.py starts one); without one every test here is skipped. The measured build times and
-sizes are printed (pytest -rP) and, with SYNDET_IMAGE_FIGURES=FILE, written there as JSON.
+Needs a Docker engine (engine.py starts one); without one every test here is skipped. With
+SYNDET_IMAGE_FIGURES=FILE the measured build times and sizes are written there as JSON.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def docker(*arguments: str, check: bool = True, timeout: float = 300, **environm
     done = subprocess.run(["docker", *arguments], cwd=ROOT, env={**os.environ, **environment}, text=True,
                           capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout)
     if check and done.returncode:
-        raise AssertionError(f"docker {' '.join(arguments)} ended in {done.returncode}:\n{done.stdout[-2000:]}"
-                             f"\n{done.stderr[-4000:]}")
+        told = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        raise AssertionError(f"{' '.join(done.args)} ended in {done.returncode}:\n{told}")
     return done
 
 
@@ -41,7 +41,7 @@ def compose_run(service: str, *words: str, options: tuple[str, ...] = (), **keyw
 
 @pytest.fixture(scope="session")
 def images() -> dict[str, dict[str, float]]:
-    """Build all images; figures by toolchain: seconds to build (cold or warm, as the engine was), size in GB."""
+    """Build all images; by toolchain: seconds (cold or warm, as the engine was) and size in GB."""
     try:
         docker("info", timeout=30)
     except (OSError, AssertionError):
@@ -53,7 +53,6 @@ def images() -> dict[str, dict[str, float]]:
         seconds = time.monotonic() - start
         size = int(docker("image", "inspect", "-f", "{{.Size}}", f"syndet/{name}:cpu").stdout)
         figures[name] = {"build_s": round(seconds, 1), "size_gb": round(size / 1e9, 2)}
-    print(json.dumps(figures))
     if os.environ.get("SYNDET_IMAGE_FIGURES"):
         Path(os.environ["SYNDET_IMAGE_FIGURES"]).write_text(json.dumps(figures, indent=1) + "\n")
     return figures
@@ -85,14 +84,16 @@ def test_the_libraries_of_an_image_compute(images, toolchain):
 
 @pytest.mark.parametrize("toolchain", TOOLCHAINS)
 def test_every_image_carries_the_environment_that_orders_stages(images, toolchain):
-    done = compose_run(toolchain, "/opt/workflow/bin/python", "-c", "import snakemake; print(snakemake.__version__)")
+    program = "import snakemake; print(snakemake.__version__)"
+    done = compose_run(toolchain, "/opt/workflow/bin/python", "-c", program)
     assert done.stdout.strip() == "9.27.1"
 
 
 @pytest.mark.parametrize("toolchain", TOOLCHAINS)
 def test_an_image_says_what_it_is(images, toolchain):
     record = json.loads(compose_run(toolchain, "cat", "/opt/image.json").stdout)
-    labels = json.loads(docker("image", "inspect", "-f", "{{json .Config.Labels}}", f"syndet/{toolchain}:cpu").stdout)
+    image = f"syndet/{toolchain}:cpu"
+    labels = json.loads(docker("image", "inspect", "-f", "{{json .Config.Labels}}", image).stdout)
     assert (labels["syndet.toolchain"], labels["syndet.accel"]) == (toolchain, "cpu")
     assert labels["syndet.min-driver"] == str(record["min_driver"] or "")
     assert record["python"].startswith("3.11.")
@@ -164,7 +165,7 @@ def test_a_stop_signal_reaches_python(images, runs):
 
 def test_help_lists_the_stages_and_none_of_them_is_hidden_by_a_program(images):
     told = compose_run("solid", "help").stdout
-    verbs = ("fetch-meshes", "index", "clean", "rooms", "create-store", "targets", "queries", "check", "report")
+    verbs = ("fetch-meshes", "index", "clean", "rooms", "create-store", "targets", "queries", "check")
     assert all(verb in told for verb in verbs)
     for verb in verbs:
         assert "usage: python -m experiments.solid" in compose_run("solid", verb, "--help").stdout

@@ -1,4 +1,4 @@
-"""suite.compat in the detectron2 environment (tox -e detectron2): real library, real computations, no mocks."""
+"""suite.compat in the detectron2 environment (tox -e detectron2): the real libraries, computing."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the detectron2 environment")
 
-import suite.compat.detectron2  # noqa: E402, F401
-import suite.compat.mmcv  # noqa: E402, F401
+import suite.compat.detectron2  # noqa: E402
+import suite.compat.mmcv  # noqa: E402
 
+# isort: split
 import numpy as np  # noqa: E402
 from detectron2.data.common import AspectRatioGroupedDataset  # noqa: E402
 from detectron2.structures import BitMasks, Boxes, PolygonMasks  # noqa: E402
+
 from suite.compat.mmcv import nms  # noqa: E402
 
 BOXES = torch.tensor([[0.0, 0.0, 10.0, 10.0], [1.0, 1.0, 10.0, 10.0], [20.0, 20.0, 30.0, 30.0]])

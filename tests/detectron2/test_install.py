@@ -1,4 +1,4 @@
-"""docker/detectron2/install_detectron2.py: what it refuses, what it unpacks, which index it asks. No network."""
+"""docker/detectron2/install_detectron2.py: what it refuses, unpacks and asks. No network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def archive(*names: str, kind: bytes = tarfile.REGTYPE) -> bytes:
 
 
 def test_only_the_package_is_unpacked(tmp_path):
-    data = archive("d-0.6/setup.py", "d-0.6/detectron2/__init__.py", "d-0.6/detectron2/a/b.yaml", "d-0.6/tools/x.py")
+    data = archive("d-0.6/setup.py", "d-0.6/detectron2/__init__.py", "d-0.6/detectron2/a/b.yaml",
+                   "d-0.6/tools/x.py")
     assert installer.unpack_package(data, tmp_path) == 2
     files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert files == ["detectron2/__init__.py", "detectron2/a/b.yaml"]

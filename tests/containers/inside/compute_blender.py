@@ -1,4 +1,4 @@
-"""Runs in the blender image: bpy renders a lit cube on the CPU, a GLB goes out and comes back, zarr stores."""
+"""Runs in the blender image: a GLB goes out and comes back, bpy renders a lit cube, zarr stores."""
 
 import tempfile
 from pathlib import Path
@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 import zarr
 
-# No trimesh here: its import and a glTF export in one process keep bpy 4.5 from ending (seen with 4.5.15).
+# No trimesh here: its import and a glTF export in one process keep bpy 4.5.15 from ending.
 folder = Path(tempfile.mkdtemp())
 bpy.ops.wm.read_factory_settings(use_empty=True)
 bpy.ops.mesh.primitive_cube_add(size=1)

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 assert tf.linalg.matmul([[1.0, 2.0]], [[3.0], [4.0]]).numpy().tolist() == [[11.0]]
 keras.utils.set_random_seed(0)
-model = keras.Sequential([keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)])
+layers = keras.layers
+model = keras.Sequential([layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(2)])
 model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 rng = np.random.default_rng(0)
 pictures, labels = rng.normal(size=(32, 8, 8, 3)).astype("float32"), np.arange(32) % 2

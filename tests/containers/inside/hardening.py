@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+FOLDERS = ("/", "/opt/venv", "/workspace", "/workspace/data", "/usr/local/bin", "/workspace/runs", "/tmp",
+           "/dev/shm")
+CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
 
 def can_write(folder: str) -> bool:
     """True if a file can be made in the folder."""
@@ -35,7 +39,8 @@ def reaches_network() -> bool:
 
 def main() -> None:
     """Print the report."""
-    status = dict(line.split(":\t") for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    status = dict(line.split(":\t") for line in lines if ":\t" in line)
     program = Path("/tmp/program.sh")
     program.write_text("#!/bin/sh\necho ran\n")
     program.chmod(0o700)
@@ -43,10 +48,9 @@ def main() -> None:
     shm = os.statvfs("/dev/shm")
     print(json.dumps({
         "uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(), "home": os.environ["HOME"],
-        "capabilities": {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")},
+        "capabilities": {name: int(status[name], 16) for name in CAPABILITY_SETS},
         "no_new_privileges": status["NoNewPrivs"] == "1",
-        "writable": [folder for folder in ("/", "/opt/venv", "/workspace", "/workspace/data", "/usr/local/bin",
-                                           "/workspace/runs", "/tmp", "/dev/shm") if can_write(folder)],
+        "writable": [folder for folder in FOLDERS if can_write(folder)],
         "tmp_runs_programs": subprocess.run([program], capture_output=True, text=True).stdout == "ran\n",
         "shm_bytes": shm.f_frsize * shm.f_blocks,
         "interfaces": sorted(os.listdir("/sys/class/net")),
