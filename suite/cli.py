@@ -102,7 +102,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", default=setting("SEED", "0"), help="default 0")
     parser.add_argument(
-        "-o", "--override", action="append", default=shlex.split(setting("OVERRIDES", "")), metavar="KEY=VALUE",
+        "-o",
+        "--override",
+        action="append",
+        default=shlex.split(setting("OVERRIDES", "")),
+        metavar="KEY=VALUE",
         help="dotted config key (default $OVERRIDES, separated by blanks)",
     )
 

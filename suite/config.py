@@ -23,7 +23,8 @@ BASE_KEY = "base"
 
 
 def load_config(schema: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
-    """Read `path` (and the files it overlays), apply `key=value` overrides, check types, return `schema(...)`.
+    """Read `path` (and the files it overlays), apply `key=value` overrides, check types, return
+    `schema(...)`.
 
     Raises BadInput naming the file, the key, near matches and the expected type.
     """
@@ -37,11 +38,15 @@ def load_config(schema: type[T], path: str | Path, overrides: Sequence[str] = ()
 def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The merged mapping of a config file and its bases, as plain dicts and lists."""
     if path.resolve() in seen:
-        raise BadInput("config files overlay each other in a circle", file=path, fix=f"remove one `{BASE_KEY}:` line")
+        raise BadInput(
+            "config files overlay each other in a circle", file=path, fix=f"remove one `{BASE_KEY}:` line"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the config file ({type(error).__name__})", file=path, fix="check --config") from None
+        raise BadInput(
+            f"cannot read the config file ({type(error).__name__})", file=path, fix="check --config"
+        ) from None
     try:
         tree = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -69,7 +74,9 @@ def parse_override(text: str) -> dict[str, Any]:
     """`a.b=1` -> {"a": {"b": 1}}; the value is read as YAML."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise BadInput(f"override {text!r} is not of the form key=value", fix="write e.g. -o render.samples=16")
+        raise BadInput(
+            f"override {text!r} is not of the form key=value", fix="write e.g. -o render.samples=16"
+        )
     try:
         tree: Any = yaml.safe_load(value)
     except yaml.YAMLError:
@@ -80,7 +87,9 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def build(schema: type[T], tree: Mapping[str, Any], *, where: str, prefix: str = "") -> T:
-    """Instantiate the dataclass `schema` from a mapping, recursively; missing keys without a default are errors."""
+    """Instantiate the dataclass `schema` from a mapping, recursively; missing keys without a default are
+    errors.
+    """
     fields = {f.name: f for f in dataclasses.fields(schema)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(schema)
     for key in tree:
@@ -96,7 +105,11 @@ def build(schema: type[T], tree: Mapping[str, Any], *, where: str, prefix: str =
             if dataclasses.is_dataclass(hints[name]):
                 values[name] = build(hints[name], {}, where=where, prefix=f"{prefix}{name}.")
             else:
-                raise BadInput(f"missing key `{prefix}{name}`", file=where, fix="add it, or overlay paper.yaml with `base:`")
+                raise BadInput(
+                    f"missing key `{prefix}{name}`",
+                    file=where,
+                    fix="add it, or overlay paper.yaml with `base:`",
+                )
     try:
         return schema(**values)
     except ValueError as error:  # a __post_init__ check of the dataclass
@@ -150,7 +163,10 @@ def _convert_tuple(hint: Any, args: tuple, value: Any, where: str, key: str) -> 
         args = (args[0],) * len(value)
     if len(args) != len(value):
         raise BadInput(f"`{key}` has {len(value)} values, needs {len(args)}", file=where)
-    return tuple(convert(a, v, where=where, key=f"{key}[{i}]") for i, (a, v) in enumerate(zip(args, value, strict=True)))
+    return tuple(
+        convert(a, v, where=where, key=f"{key}[{i}]")
+        for i, (a, v) in enumerate(zip(args, value, strict=True))
+    )
 
 
 def _wrong(hint: Any, value: Any, where: str, key: str) -> BadInput:

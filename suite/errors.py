@@ -60,7 +60,7 @@ def from_os_error(error: OSError) -> BadInput | None:
 
 
 def guard(main: Callable[[], int | None]) -> int:
-    """Run `main`, print a SuiteError as one line on stderr, return the exit code. Bugs keep their traceback."""
+    """Run `main`, print a SuiteError as one line on stderr, return the exit code; bugs keep a traceback."""
     try:
         return main() or EXIT_OK
     except SuiteError as error:

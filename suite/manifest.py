@@ -1,7 +1,7 @@
 """Manifests: the record a finished stage leaves, and the rules by which it counts as finished.
 
-Done means: `manifest.json` is there, its key equals the wanted one, and every output it lists still exists with the
-recorded size. Digests are compared by the `check` verbs, not on every start.
+Done means: `manifest.json` is there, its key equals the wanted one, and every output it lists still exists
+with the recorded size. Digests are compared by the `check` verbs, not on every start.
 """
 
 from __future__ import annotations
@@ -61,11 +61,14 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
-def describe_outputs(folder: Path, outside: Iterable[Path], *, base: Path, final: Path) -> list[dict[str, Any]]:
+def describe_outputs(
+    folder: Path, outside: Iterable[Path], *, base: Path, final: Path
+) -> list[dict[str, Any]]:
     """Path, bytes and SHA-256 of every file below `folder` and of the registered files `outside`.
 
     Paths are relative to `base` (the stage's --out), as they will be once `folder` is renamed to `final`,
-    so a run can be moved as a whole. Key and manifest files are not outputs, nor is anything hidden (`.work`).
+    so a run can be moved as a whole. Key and manifest files are not outputs, nor is anything hidden
+    (`.work`).
     """
     rows = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -136,5 +139,9 @@ def input_key(name: str, folder: Path) -> str:
     """The key of a finished input folder; BadInput tells which stage is missing."""
     manifest = read_manifest(folder)
     if manifest is None:
-        raise BadInput(f"--{name} is not a finished stage (no readable {MANIFEST})", file=folder, fix="run that stage first")
+        raise BadInput(
+            f"--{name} is not a finished stage (no readable {MANIFEST})",
+            file=folder,
+            fix="run that stage first",
+        )
     return manifest["key"]

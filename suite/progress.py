@@ -13,7 +13,13 @@ class Progress:
 
     def __init__(self, total: int, name: str, *, done: int = 0) -> None:
         self._bar = tqdm(
-            total=total, initial=done, desc=name, unit="item", disable=not sys.stderr.isatty(), file=sys.stderr, leave=True
+            total=total,
+            initial=done,
+            desc=name,
+            unit="item",
+            disable=not sys.stderr.isatty(),
+            file=sys.stderr,
+            leave=True,
         )
 
     def advance(self, items: int = 1) -> None:

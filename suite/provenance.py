@@ -65,7 +65,9 @@ def environment() -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit and dirty flag of the repository; `dirty` is None where no git program is at hand (in the images)."""
+    """Commit and dirty flag of the repository; `dirty` is None where no git program is at hand (in the
+    images).
+    """
     if shutil.which("git"):
         commit = _git("rev-parse", "HEAD")
         changes = _git("status", "--porcelain", "--untracked-files=no")
@@ -106,7 +108,9 @@ def _cpu_model() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
 
 
 def gpus() -> list[dict[str, str]]:
@@ -134,8 +138,12 @@ class Meter:
         return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
     def read(self) -> dict[str, Any]:
-        """`wall_seconds`, `cpu_seconds`, `peak_rss_bytes`, `peak_gpu_bytes` (this process, by nvidia-smi; None without GPU)."""
-        peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        """`wall_seconds`, `cpu_seconds`, `peak_rss_bytes`, `peak_gpu_bytes` (this process, by nvidia-smi;
+        None without GPU).
+        """
+        peak = max(
+            resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
         return {
             "wall_seconds": round(time.monotonic() - self._wall, 3),
             "cpu_seconds": round(self._cpu_seconds() - self._cpu, 3),

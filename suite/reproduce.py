@@ -118,9 +118,11 @@ def drop_foreign(run: Run) -> None:
 
 
 def withdraw_stamps(run: Run, states: Sequence[StageState]) -> None:
-    """A stage that is not done has no stamp, whatever happened to its folder since; nor have those that read it.
+    """A stage that is not done has no stamp, whatever happened to its folder since; nor have those that read
+    it.
 
-    Without the second half Snakemake would take a lost stage for an intermediate file that nobody needs any more.
+    Without the second half Snakemake would take a lost stage for an intermediate file that nobody needs
+    any more.
     """
     withdrawn: set[str] = set()
     for state in states:  # in order: a stage comes after its inputs

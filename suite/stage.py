@@ -1,8 +1,9 @@
 """The stage contract: a plain function with a plain command, that can be killed anywhere.
 
-A stage reads the finished folders it is given, works in `<out>.part`, writes `manifest.json` as its last act and
-renames the folder. A wide stage does so once per shard, below its own `<out>.part`; when all shards are there it is
-gathered by the same manifest-and-rename. A run killed anywhere leaves a finished shard, a resumable `.part`, or nothing.
+A stage reads the finished folders it is given, works in `<out>.part`, writes `manifest.json` as its last
+act and renames the folder. A wide stage does so once per shard, below its own `<out>.part`; when all
+shards are there it is gathered by the same manifest-and-rename. A run killed anywhere leaves a finished
+shard, a resumable `.part`, or nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class Stage:
         tree = to_tree(config)
         return {name: _dig(tree, name) for name in self.config}
 
-    def key_parts(self, config: Any, *, seed: int, inputs: Mapping[str, str], packages: Mapping[str, str]) -> dict[str, Any]:
+    def key_parts(
+        self, config: Any, *, seed: int, inputs: Mapping[str, str], packages: Mapping[str, str]
+    ) -> dict[str, Any]:
         """What decides the output; `manifest.key_of` hashes it."""
         return {
             "system": self.system,
@@ -117,7 +120,9 @@ class Context:
     num_shards: int = 1
     counts: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)  # extra figures for the manifest, e.g. seconds per phase
+    facts: dict[str, Any] = field(
+        default_factory=dict
+    )  # extra figures for the manifest, e.g. seconds per phase
     outside: list[Path] = field(default_factory=list)
 
     def count(self, name: str, items: int = 1) -> None:
@@ -135,7 +140,11 @@ class Context:
         with (self.out / ".events.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"event": name, **facts}) + "\n")
         if not sys.stderr.isatty():
-            print(f"{self.label}: {name} " + " ".join(f"{k}={v}" for k, v in facts.items()), file=sys.stderr, flush=True)
+            print(
+                f"{self.label}: {name} " + " ".join(f"{k}={v}" for k, v in facts.items()),
+                file=sys.stderr,
+                flush=True,
+            )
 
     def progress(self, total: int, name: str | None = None, *, done: int = 0) -> Progress:
         return Progress(total, name or self.label, done=done)
@@ -146,7 +155,9 @@ class Context:
             raise Stopped(f"{self.label} stopped by SIGTERM", fix="the same command goes on from here")
 
     def output(self, path: Path) -> None:
-        """Register a file outside the work folder that this shard alone owns (a shard file of a shared array)."""
+        """Register a file outside the work folder that this shard alone owns (a shard file of a shared
+        array).
+        """
         self.outside.append(Path(path))
 
     @property
@@ -186,11 +197,12 @@ class Job:
 
     def context(self, folder: Path, *, shard: int | None = None) -> Context:
         return Context(
-            stage=self.stage, config=self.config, seed=self.seed, device=self.device, inputs=self.inputs, out=folder,
-            final=self.out, key=self.key, options=self.options, shard=shard, num_shards=self.num_shards,
+            stage=self.stage, config=self.config, seed=self.seed, device=self.device, inputs=self.inputs,
+            out=folder, final=self.out, key=self.key, options=self.options,
+            shard=shard, num_shards=self.num_shards,
         )  # fmt: skip
 
-    # -- narrow stages ----------------------------------------------------------------------------------------------
+    # -- narrow stages --------------------------------------------------------------------------------
 
     def run(self) -> bool:
         """Do the whole stage in this process. Returns False when it was up to date."""
@@ -221,7 +233,11 @@ class Job:
             (part / "config.yaml").write_text(dump(self.config), encoding="utf-8")
         # Recorded relative to --out: a shard is committed inside the work folder, which gets that name later.
         final = self.out if context.shard is None else self.out / out.name
-        outputs = [] if "shards" in extra else record.describe_outputs(part, context.outside, base=self.out, final=final)
+        outputs = (
+            []
+            if "shards" in extra
+            else record.describe_outputs(part, context.outside, base=self.out, final=final)
+        )
         tree = {
             "schema": record.SCHEMA,
             "system": self.stage.system,
@@ -231,7 +247,10 @@ class Job:
             "key_parts": self.key_parts,
             "command": shlex.join(sys.orig_argv),
             "config": to_tree(self.config),
-            "inputs": {n: {"path": os.path.relpath(f, self.out), "key": self.key_parts["inputs"][n]} for n, f in self.inputs.items()},
+            "inputs": {
+                n: {"path": os.path.relpath(f, self.out), "key": self.key_parts["inputs"][n]}
+                for n, f in self.inputs.items()
+            },
             "outputs": outputs,
             "packages": all_packages(),
             "environment": environment(),
@@ -247,7 +266,7 @@ class Job:
         record.write_json(part / record.MANIFEST, tree)
         record.commit(part, out)
 
-    # -- wide stages ------------------------------------------------------------------------------------------------
+    # -- wide stages --------------------------------------------------------------------------------
 
     def _shard_key(self, shard: int | None) -> str:
         return self.key if shard is None else record.key_of({"stage_key": self.key, "shard": shard})
@@ -258,7 +277,7 @@ class Job:
         return any(record.is_done(home / f"{shard:05d}", key, base=home) for home in (self.part, self.out))
 
     def list_missing(self) -> list[int] | None:
-        """Prepare the work folder and return the unfinished shards; None when the whole stage is up to date."""
+        """Prepare the work folder, return the unfinished shards; None when the whole stage is up to date."""
         manifest = record.read_manifest(self.out)
         if manifest is not None and manifest["key"] == self.key:
             missing = [s for s in range(self.num_shards) if not self.shard_done(s)]
@@ -296,12 +315,14 @@ class Job:
         return True
 
     def gather(self) -> bool:
-        """All shards are there: write the stage's manifest and rename. Returns False when it was up to date."""
+        """All shards are there: write the stage's manifest, rename. Returns False when it was up to date."""
         missing = self.list_missing()
         if missing is None:
             return False
         if missing:
-            raise BadInput(f"{len(missing)} of {self.num_shards} shards are missing: {_few(missing)}", file=self.out)
+            raise BadInput(
+                f"{len(missing)} of {self.num_shards} shards are missing: {_few(missing)}", file=self.out
+            )
         meter = Meter()
         context = self.context(self.part)
         shards = []
@@ -309,7 +330,10 @@ class Job:
             row = record.read_manifest(self.part / f"{shard:05d}")
             context.counts.update(row["counts"])
             context.warnings += [w for w in row["warnings"] if w not in context.warnings]
-            usage = {k: row[k] for k in ("wall_seconds", "cpu_seconds", "peak_rss_bytes", "peak_gpu_bytes", "facts")}
+            usage = {
+                k: row[k]
+                for k in ("wall_seconds", "cpu_seconds", "peak_rss_bytes", "peak_gpu_bytes", "facts")
+            }
             digest = record.key_of({"outputs": row["outputs"]})
             shards.append({"shard": shard, "key": row["key"], "outputs_sha256": digest, **usage})
         (self.part / ".prepared").unlink(missing_ok=True)
@@ -323,7 +347,11 @@ class Job:
         free = shutil.disk_usage(self.part).free
         if free < need:
             fix = "free some space and run the same command again"
-            raise BadInput(f"a shard needs about {need / 1e6:.0f} MB, {free / 1e6:.0f} MB are free", file=self.part, fix=fix)
+            raise BadInput(
+                f"a shard needs about {need / 1e6:.0f} MB, {free / 1e6:.0f} MB are free",
+                file=self.part,
+                fix=fix,
+            )
 
     @contextmanager
     def _locked(self, folder: Path | None = None) -> Iterator[None]:
@@ -333,12 +361,16 @@ class Job:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise BadInput("a file stands where a folder is needed", file=lock.parent, fix="choose another --out") from None
+            raise BadInput(
+                "a file stands where a folder is needed", file=lock.parent, fix="choose another --out"
+            ) from None
         with lock.open("a") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BadInput("another process works on this", file=folder, fix="wait for it, or stop it") from None
+                raise BadInput(
+                    "another process works on this", file=folder, fix="wait for it, or stop it"
+                ) from None
             yield
 
 

@@ -24,19 +24,42 @@ def build_parser(system: str, stages: Mapping[str, Stage]) -> argparse.ArgumentP
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="stages, in order")
     for stage in stages.values():
         verb = verbs.add_parser(stage.name, help=stage.summary, description=stage.summary, allow_abbrev=False)
-        verb.add_argument("--config", required=True, type=Path, metavar="FILE", help="experiments/<system>/configs/<scale>.yaml")
-        verb.add_argument("-o", "--override", action="append", default=[], metavar="KEY=VALUE", help="dotted config key; may repeat")
+        verb.add_argument(
+            "--config",
+            required=True,
+            type=Path,
+            metavar="FILE",
+            help="experiments/<system>/configs/<scale>.yaml",
+        )
+        verb.add_argument(
+            "-o",
+            "--override",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="dotted config key; may repeat",
+        )
         for name in stage.inputs:
-            verb.add_argument(f"--{name}", required=True, type=Path, metavar="DIR", help=f"finished folder of `{name}`")
-        verb.add_argument("--out", required=True, type=Path, metavar="DIR", help="the result; <DIR>.part while working")
+            verb.add_argument(
+                f"--{name}", required=True, type=Path, metavar="DIR", help=f"finished folder of `{name}`"
+            )
+        verb.add_argument(
+            "--out", required=True, type=Path, metavar="DIR", help="the result; <DIR>.part while working"
+        )
         verb.add_argument("--seed", type=int, default=0, help="default 0")
-        verb.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu; cuda never falls back")
+        verb.add_argument(
+            "--device", choices=("cpu", "cuda"), default="cpu", help="default cpu; cuda never falls back"
+        )
         for flag in stage.flags:
             verb.add_argument(f"--{flag}", action="store_true")
         if stage.is_wide:
             mode = verb.add_mutually_exclusive_group()
-            mode.add_argument("--shard", type=_shard, metavar="I[/N]", help="do one shard; N, if given, is checked")
-            mode.add_argument("--list-missing", action="store_true", help="prepare, print unfinished shards as JSON")
+            mode.add_argument(
+                "--shard", type=_shard, metavar="I[/N]", help="do one shard; N, if given, is checked"
+            )
+            mode.add_argument(
+                "--list-missing", action="store_true", help="prepare, print unfinished shards as JSON"
+            )
             mode.add_argument("--gather", action="store_true", help="all shards are there: finish the stage")
     return parser
 

@@ -1,5 +1,5 @@
-"""The small commands: shell, gpu-check, doctor, fetch-meshes, images, test. Each starts another program and returns its
-exit code.
+"""The small commands: shell, gpu-check, doctor, fetch-meshes, images, test. Each starts another program and
+returns its exit code.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ def doctor(*, as_json: bool) -> int:
 
 
 def fetch_meshes() -> int:
-    """Download the packages that SOLID's meshes can be extended from, with the pip of the bootstrap environment."""
+    """Download the packages that SOLID's meshes can be extended from, with the pip of the bootstrap
+    environment.
+    """
     folder = folder_setting("DATA_DIR", "data") / "packages"
     code = call([str(ROOT / ".tox/boot/bin/python"), "-m", "experiments.solid.meshes.packages", str(folder)])
     if code == EXIT_OK:

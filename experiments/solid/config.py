@@ -1,4 +1,5 @@
-"""Every setting of SOLID, as frozen dataclasses. `configs/paper.yaml` gives each its published value and source.
+"""Every setting of SOLID, as frozen dataclasses. `configs/paper.yaml` gives each its published value and
+source.
 
 Lengths are in scene units (the room is 12 x 12 x 6), angles in degrees, powers in watts, sizes in pixels.
 """
@@ -15,10 +16,16 @@ Range = tuple[float, float]
 class Meshes:
     """The 3D models, one class each."""
 
-    source: Literal["embedded", "folder"]  # embedded: assets/meshes; folder: any tree of OBJ/GLB/GLTF/PLY/STL files
+    source: Literal[
+        "embedded", "folder"
+    ]  # embedded: assets/meshes; folder: any tree of OBJ/GLB/GLTF/PLY/STL files
     folder: str | None  # for source=folder
-    list_file: str | None  # for source=folder: JSON list of {"model": path below folder}, fixes order and choice
-    packages: str | None  # for source=embedded: folder with the wheels of meshes/packages.json; adds their shapes
+    list_file: (
+        str | None
+    )  # for source=folder: JSON list of {"model": path below folder}, fixes order and choice
+    packages: (
+        str | None
+    )  # for source=embedded: folder with the wheels of meshes/packages.json; adds their shapes
     side: Literal["pretrain", "tabletop"]  # which side of assets/meshes/split.json
     num_classes: int | None  # expected number of models; None: whatever is there
     skip_twins: bool  # skip a mesh whose file or geometry an earlier one has already
@@ -123,9 +130,12 @@ class SolidConfig:
         if abs(sum(self.layout.size_probs) - 1) > 1e-6:
             raise ValueError(f"`layout.size_probs` add up to {sum(self.layout.size_probs):g}, must be 1")
         if not 1 <= self.layout.num_objects[0] <= self.layout.num_objects[1] <= 255:
-            raise ValueError("`layout.num_objects` must be an increasing pair within 1..255 (label maps are uint8)")
+            raise ValueError(
+                "`layout.num_objects` must be an increasing pair within 1..255 (label maps are uint8)"
+            )
         for name in ("num_images", "shard_size", "query_shard_size"):
             if getattr(self.store, name) < 1:
                 raise ValueError(f"`store.{name}` must be at least 1")
+
 
 CONFIG = SolidConfig

@@ -1,4 +1,6 @@
-"""The `queries` stage: each model alone on a turntable, every view cropped to the object (SOLID's query images)."""
+"""The `queries` stage: each model alone on a turntable, every view cropped to the object (SOLID's query
+images).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ STREAM = "solid.query"
 
 
 def prepare(ctx: Context) -> None:
-    """Once per run: whatever another run left in the store's queries goes away before the first shard is written."""
+    """Once per run: whatever another run left in the store's queries goes away before the first shard is
+    written.
+    """
     reset_group(ctx.inputs["store"] / "solid.zarr", "queries", key=ctx.key)
 
 

@@ -16,11 +16,12 @@ ANNOTATION_BYTES_PER_IMAGE = 9000
 
 
 def num_target_shards(config: SolidConfig, inputs: Mapping[str, Path] | None = None) -> int:
+    """Shards of `store.shard_size` images."""
     return ceil(config.store.num_images / config.store.shard_size)
 
 
 def num_query_shards(config: SolidConfig, inputs: Mapping[str, Path] | None = None) -> int:
-    """Over the classes that survived cleaning; before that, over the number the config expects (0 if it names none)."""
+    """Over the classes that survived cleaning; before that, over the number that the config names (or 0)."""
     num_classes = config.meshes.num_classes or 0
     if inputs is not None:
         num_classes = len(json.loads((inputs["clean"] / "classes.json").read_text(encoding="utf-8")))
@@ -28,18 +29,25 @@ def num_query_shards(config: SolidConfig, inputs: Mapping[str, Path] | None = No
 
 
 def target_disk_bytes(config: SolidConfig) -> int:
+    """Estimate for all target shards."""
     width, height = config.render.resolution
     return int(config.store.num_images * (width * height * PNG_BYTES_PER_PIXEL + ANNOTATION_BYTES_PER_IMAGE))
 
 
 def query_disk_bytes(config: SolidConfig) -> int:
+    """Estimate for all query shards."""
     side, shots = config.queries.resolution, config.queries.num_shots
     return int((config.meshes.num_classes or 64) * shots * side * side * PNG_BYTES_PER_PIXEL)
 
 
 def _stage(name: str, summary: str, run: str, **facts: object) -> Stage:
     return Stage(
-        system="solid", name=name, summary=summary, toolchain="blender", run=f"experiments.solid.{run}", **facts
+        system="solid",
+        name=name,
+        summary=summary,
+        toolchain="blender",
+        run=f"experiments.solid.{run}",
+        **facts,
     )  # type: ignore[arg-type]
 
 
@@ -48,7 +56,8 @@ STAGES = {
     for stage in (
         _stage(
             "fetch-meshes", "collect the raw meshes, one class each", "meshes.fetch:run",
-            version=1, config=("meshes",), decides=("pillow",), files=("assets/meshes/meshes.json", "assets/meshes/split.json"),
+            version=1, config=("meshes",), decides=("pillow",),
+            files=("assets/meshes/meshes.json", "assets/meshes/split.json"),
         ),
         _stage(
             "index", "validate the meshes and number them", "meshes.index:run",
@@ -56,34 +65,40 @@ STAGES = {
         ),
         _stage(
             "clean", "weld, split and centre each mesh; write GLB and geometry", "render.clean:run",
-            version=1, inputs=("meshes", "index"), config=("meshes", "render.texture_limit"), decides=("bpy",),
+            version=1, inputs=("meshes", "index"), decides=("bpy",),
+            config=("meshes", "render.texture_limit"),
         ),
         _stage(
             "rooms", "make or read rooms; walls, floors, ceilings, textures", "rooms.stage:run",
-            version=1, config=("rooms",), decides=("bpy", "numpy", "trimesh"), files=("assets/textures/textures.json",),
+            version=1, config=("rooms",), decides=("bpy", "numpy", "trimesh"),
+            files=("assets/textures/textures.json",),
         ),
         _stage(
             "create-store", "lay out the empty Zarr store", "store.create:run",
             version=1, inputs=("clean",),
-            config=("store", "render.resolution", "layout.num_objects", "queries.num_shots", "queries.resolution"),
+            config=("store", "render.resolution", "layout.num_objects",
+                    "queries.num_shots", "queries.resolution"),
             decides=("zarr",),
         ),
         _stage(
             "targets", "compose, render and annotate the target pictures", "targets:run",
-            version=1, inputs=("clean", "rooms", "store"), config=("layout", "render", "rooms.ceiling_strength", "store"),
-            decides=("bpy", "numpy"), num_shards=num_target_shards, prepare="experiments.solid.targets:prepare",
+            version=1, inputs=("clean", "rooms", "store"), decides=("bpy", "numpy"),
+            config=("layout", "render", "rooms.ceiling_strength", "store"),
+            num_shards=num_target_shards, prepare="experiments.solid.targets:prepare",
             disk_bytes=target_disk_bytes,
         ),
         _stage(
             "queries", "render each model from all sides", "queries:run",
             version=1, inputs=("clean", "store"),
             config=("queries", "render", "layout.size_bins", "layout.size_probs", "store.query_shard_size"),
-            decides=("bpy", "numpy"), num_shards=num_query_shards, prepare="experiments.solid.queries:prepare",
+            decides=("bpy", "numpy"), num_shards=num_query_shards,
+            prepare="experiments.solid.queries:prepare",
             disk_bytes=query_disk_bytes,
         ),
         _stage(
             "check", "verify every sample of the store", "store.check:run",
-            version=1, inputs=("clean", "rooms", "store", "targets", "queries"), config=("layout", "render", "rooms.ceiling_strength", "store"),
+            version=1, inputs=("clean", "rooms", "store", "targets", "queries"),
+            config=("layout", "render", "rooms.ceiling_strength", "store"),
             flags=("repair",), always=True,
         ),
         _stage(

@@ -1,7 +1,7 @@
 """The `targets` stage: compose, render and annotate pictures, one shard of consecutive indices at a time.
 
-What picture `index` looks like depends on the seed and the index alone: a scene that cannot be laid out, or shows no
-object, is drawn again with the next attempt number of the same index.
+What picture `index` looks like depends on the seed and the index alone: a scene that cannot be laid out,
+or shows no object, is drawn again with the next attempt number of the same index.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from experiments.solid.layout.compose import compose_target
 from experiments.solid.layout.failure import LayoutFailure
 from experiments.solid.layout.scene import Scene
 from experiments.solid.library import MeshLibrary, RoomLibrary
-from experiments.solid.store.samples import GivenUp, TargetSample, encode_png, load_sample, missing_indices, save_sample
+from experiments.solid.store.samples import (
+    GivenUp,
+    TargetSample,
+    encode_png,
+    load_sample,
+    missing_indices,
+    save_sample,
+)
 from experiments.solid.store.writer import commit_target_shard, reset_group
 from suite.seeds import item_rng
 from suite.stage import Context
@@ -30,12 +37,16 @@ STREAM = "solid.target"
 
 
 def prepare(ctx: Context) -> None:
-    """Once per run: whatever another run left in the store's targets goes away before the first shard is written."""
+    """Once per run: whatever another run left in the store's targets goes away before the first shard is
+    written.
+    """
     reset_group(ctx.inputs["store"] / "solid.zarr", "targets", key=ctx.key)
 
 
 def run(ctx: Context) -> None:
-    """One shard: every missing sample is rendered and checkpointed, then the shard's files are written in one go."""
+    """One shard: every missing sample is rendered and checkpointed, then the shard's files are written in one
+    go.
+    """
     from experiments.solid.render.renderer import Renderer
 
     first = ctx.shard * ctx.config.store.shard_size
@@ -44,7 +55,10 @@ def run(ctx: Context) -> None:
     seconds: Counter[str] = Counter()
     if todo:
         maker = TargetMaker(
-            ctx.config, MeshLibrary.load(ctx.inputs["clean"]), RoomLibrary.load(ctx.inputs["rooms"]), seed=ctx.seed
+            ctx.config,
+            MeshLibrary.load(ctx.inputs["clean"]),
+            RoomLibrary.load(ctx.inputs["rooms"]),
+            seed=ctx.seed,
         )
         renderer = Renderer(ctx.config, maker.meshes, maker.rooms, device=ctx.device)
         with ctx.progress(len(indices), done=len(indices) - len(todo)) as bar:
@@ -103,7 +117,13 @@ class TargetMaker:
         """The scene of one attempt at one index."""
         rng = item_rng(self.seed, STREAM, index, attempt)
         return compose_target(
-            rng, self.config, rooms=self.rooms, meshes=self.meshes, seed=self.seed, index=index, attempt=attempt
+            rng,
+            self.config,
+            rooms=self.rooms,
+            meshes=self.meshes,
+            seed=self.seed,
+            index=index,
+            attempt=attempt,
         )
 
     def _sample(self, scene: Scene, rgb: np.ndarray, ids: np.ndarray, solo_areas: np.ndarray) -> TargetSample:

@@ -34,8 +34,17 @@ class Run:
     def __init__(self, folder: Path, overrides: tuple[str, ...] = ()) -> None:
         self.folder, self.overrides = folder, overrides
 
-    def command(self, verb: str, *words: str, out: Path | None = None, overrides: tuple[str, ...] = ()) -> list[str]:
-        line = [sys.executable, "-m", "experiments.solid", verb, "--config", "experiments/solid/configs/tiny.yaml"]
+    def command(
+        self, verb: str, *words: str, out: Path | None = None, overrides: tuple[str, ...] = ()
+    ) -> list[str]:
+        line = [
+            sys.executable,
+            "-m",
+            "experiments.solid",
+            verb,
+            "--config",
+            "experiments/solid/configs/tiny.yaml",
+        ]
         for text in (*self.overrides, *overrides):
             line += ["-o", text]
         for name, stage in INPUTS[verb].items():

@@ -104,7 +104,9 @@ def test_a_wrong_number_of_classes_says_both_numbers(prepared, tmp_path):
 def test_a_room_folder_without_rooms_is_named(tmp_path):
     run = Run(tmp_path, ("rooms.source=scenenet", f"rooms.folder={tmp_path / 'none'}"))
     done = run("rooms")
-    assert done.returncode in (2, 3) and str(tmp_path / "none") in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode in (2, 3) and str(tmp_path / "none") in done.stderr and "Traceback" not in done.stderr
+    )
 
 
 @root_only
@@ -116,7 +118,9 @@ def test_an_unwritable_output_ends_in_one_line(prepared, tmpfs):
 
 @root_only
 def test_a_full_disk_loses_nothing(prepared, finished, tmpfs):
-    """The store's disk fills up in the middle of `targets`; with more room the same command goes on to the same end."""
+    """The store's disk fills up in the middle of `targets`; with more room the same command goes on to the
+    same end.
+    """
     disk = tmpfs("size=24m")
     for stage in BEFORE_PICTURES:
         shutil.copytree(prepared.folder / stage, disk / stage)

@@ -1,4 +1,6 @@
-"""kill -9 at random moments of `targets` and `queries`, then resume: same keys, same digests, nothing rendered twice."""
+"""kill -9 at random moments of `targets` and `queries`, then resume: same keys, same digests, nothing
+rendered twice.
+"""
 
 import json
 import random
@@ -26,7 +28,9 @@ def rendered(text):
 
 def kill_after_lines(run, verb, lines):
     """Start the verb and kill it when it has reported `lines` items (0: while it starts); returns its log."""
-    process = subprocess.Popen(run.command(verb), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        run.command(verb), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
     if lines == 0:
         time.sleep(0.7)
     log, seen = "", 0

@@ -83,7 +83,9 @@ def test_a_missing_file_is_named(tmp_path):
         load_config(Outer, tmp_path / "nowhere.yaml")
 
 
-trees = st.recursive(st.integers(), lambda t: st.dictionaries(st.sampled_from("abc"), t, max_size=3), max_leaves=8)
+trees = st.recursive(
+    st.integers(), lambda t: st.dictionaries(st.sampled_from("abc"), t, max_size=3), max_leaves=8
+)
 mappings = st.dictionaries(st.sampled_from("abc"), trees, max_size=3)
 
 
@@ -106,4 +108,8 @@ def test_an_override_nests_by_its_dots(parts, value):
 
 def test_to_tree_has_no_tuples(write):
     config = load_config(Outer, write("a.yaml", "steps: 3\ninner: {rate: 1, names: [q]}\n"))
-    assert to_tree(config) == {"steps": 3, "inner": {"rate": 1.0, "span": [0.0, 1.0], "names": ["q"]}, "label": None}
+    assert to_tree(config) == {
+        "steps": 3,
+        "inner": {"rate": 1.0, "span": [0.0, 1.0], "names": ["q"]},
+        "label": None,
+    }

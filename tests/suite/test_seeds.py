@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from suite.seeds import item_rng, stream_id
 
-places = st.tuples(st.integers(0, 2**32), st.sampled_from(["a", "b"]), st.integers(0, 10**6), st.integers(0, 50))
+places = st.tuples(
+    st.integers(0, 2**32), st.sampled_from(["a", "b"]), st.integers(0, 10**6), st.integers(0, 50)
+)
 
 
 @given(places)

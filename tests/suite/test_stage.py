@@ -1,4 +1,4 @@
-"""The stage contract on real processes: what a kill, a stop, a lost file and a changed setting leave behind."""
+"""The stage contract on real processes: what a kill, a stop, a lost file, a changed setting leave."""
 
 import json
 import os
@@ -20,13 +20,24 @@ def toy(tmp_path):
     config.write_text("numbers: 12\nshard_size: 4\n")
 
     def command(verb, *words, out=None, inputs=True):
-        line = [sys.executable, "-m", "tests.suite.toy", verb, "--config", str(config), "--out", str(out or tmp_path / verb)]
+        line = [
+            sys.executable,
+            "-m",
+            "tests.suite.toy",
+            verb,
+            "--config",
+            str(config),
+            "--out",
+            str(out or tmp_path / verb),
+        ]
         if verb == "squares" and inputs:
             line += ["--numbers", str(tmp_path / "numbers")]
         return [*line, *words]
 
     def run(verb, *words, **options):
-        return subprocess.run(command(verb, *words, **options), cwd=ROOT, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command(verb, *words, **options), cwd=ROOT, capture_output=True, text=True, check=False
+        )
 
     run.command, run.folder, run.config = command, tmp_path, config
     return run
@@ -128,7 +139,11 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(toy):
     dice, log = random.Random(7), ""
     for _ in range(6):
         process = subprocess.Popen(
-            toy.command("squares", "-o", "pause=0.05"), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            toy.command("squares", "-o", "pause=0.05"),
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         time.sleep(dice.uniform(0.1, 0.8))
         process.send_signal(signal.SIGKILL)
@@ -146,7 +161,11 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(toy):
 def test_sigterm_ends_in_75_after_the_item_at_hand_and_the_same_command_goes_on(toy):
     toy("numbers")
     process = subprocess.Popen(
-        toy.command("squares", "-o", "pause=0.2"), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        toy.command("squares", "-o", "pause=0.2"),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     for line in process.stderr:
         if "squared" in line:
@@ -171,7 +190,9 @@ def test_work_of_another_key_is_discarded(toy):
 def test_two_processes_do_not_work_in_one_folder(toy):
     toy("numbers")
     toy("squares", "--list-missing")
-    first = subprocess.Popen(toy.command("squares", "--shard", "0", "-o", "pause=0.5"), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    first = subprocess.Popen(
+        toy.command("squares", "--shard", "0", "-o", "pause=0.5"), cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
     next(line for line in first.stderr if "squared" in line)
     second = toy("squares", "--shard", "0")
     first.kill()

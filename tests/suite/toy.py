@@ -59,8 +59,9 @@ STAGES = {
             run="tests.suite.toy:make", config=("numbers",), decides=("numpy",),
         ),
         Stage(
-            system="toy", name="squares", summary="square them", toolchain="suite", version=1, inputs=("numbers",),
-            run="tests.suite.toy:square", config=("numbers", "shard_size"), num_shards=num_shards,
+            system="toy", name="squares", summary="square them", toolchain="suite", version=1,
+            inputs=("numbers",), run="tests.suite.toy:square",
+            config=("numbers", "shard_size"), num_shards=num_shards,
             disk_bytes=lambda config: config.numbers,
         ),
     )

@@ -41,8 +41,8 @@ def test_here_uses_the_python_of_the_image():
 
 def test_docker_runs_the_toolchains_service_with_paths_as_the_container_sees_them():
     assert command(place("docker"), OMP_NUM_THREADS="1") == [
-        "docker", "compose", "-f", "/srv/syndet/compose.yaml", "run", "--rm", "-T", "--name", "syndet-7-00001",
-        "-e", "OMP_NUM_THREADS=1", "blender", "python", "-m", "experiments.solid",
+        "docker", "compose", "-f", "/srv/syndet/compose.yaml", "run", "--rm", "-T",
+        "--name", "syndet-7-00001", "-e", "OMP_NUM_THREADS=1", "blender", "python", "-m", "experiments.solid",
         "targets", "--out", "/workspace/runs/solid/tiny/seed0/targets", "--config", "experiments/tiny.yaml",
     ]  # fmt: skip
 
