@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 # Which CUDA the wheels of each flavour are built for and the oldest driver that runs them. torch's and bpy's
-# wheels serve both flavours; Cycles brings its own kernels, its OptiX devices want driver 535 (Blender manual).
+# wheels serve both flavours; Cycles brings its own kernels, its OptiX devices want driver 535 (its manual).
 CUDA = {
     ("blender", "cpu"): ("cycles", 535),
     ("blender", "cuda"): ("cycles", 535),
