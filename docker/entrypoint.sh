@@ -27,7 +27,8 @@ if [ "$(id -u)" = 0 ] && [ -z "${SYNDET_STARTED:-}" ]; then
         --inh-caps=-all --bounding-set=-all --no-new-privs -- "$@"
 fi
 unset SYNDET_STARTED
-export HOME=/tmp
+# The owner of runs/ has no entry in the image's /etc/passwd: programs that ask for a home or a name get these.
+export HOME=/tmp USER=syndet LOGNAME=syndet
 
 # --- step 2: a result must find a place ---
 if [ ! -w "$runs" ]; then
