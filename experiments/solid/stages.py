@@ -10,9 +10,12 @@ from pathlib import Path
 from experiments.solid.config import SolidConfig
 from suite.stage import Stage
 
-# Sizes for the disk estimate, bytes per pixel; measured on the smoke store (see README, "Disk").
-PNG_BYTES_PER_PIXEL = 1.7
-ANNOTATION_BYTES_PER_IMAGE = 9000
+# For the disk estimate; measured on the store of the smoke run, rounded up (README, "Disk"). Larger pictures and
+# more samples change the first number: it is an estimate.
+PNG_BYTES_PER_PIXEL = 1.4
+LABEL_BYTES_PER_PIXEL = 0.06
+BYTES_PER_OBJECT = 450  # scene file, box, visibility, angles
+QUERY_BYTES_PER_PIXEL = 0.33  # of the uncropped view
 
 
 def num_target_shards(config: SolidConfig, inputs: Mapping[str, Path] | None = None) -> int:
@@ -31,13 +34,14 @@ def num_query_shards(config: SolidConfig, inputs: Mapping[str, Path] | None = No
 def target_disk_bytes(config: SolidConfig) -> int:
     """Estimate for all target shards."""
     width, height = config.render.resolution
-    return int(config.store.num_images * (width * height * PNG_BYTES_PER_PIXEL + ANNOTATION_BYTES_PER_IMAGE))
+    pixels = width * height * (PNG_BYTES_PER_PIXEL + LABEL_BYTES_PER_PIXEL)
+    return int(config.store.num_images * (pixels + BYTES_PER_OBJECT * config.layout.num_objects[1]))
 
 
 def query_disk_bytes(config: SolidConfig) -> int:
     """Estimate for all query shards."""
     side, shots = config.queries.resolution, config.queries.num_shots
-    return int((config.meshes.num_classes or 64) * shots * side * side * PNG_BYTES_PER_PIXEL)
+    return int((config.meshes.num_classes or 64) * shots * side * side * QUERY_BYTES_PER_PIXEL)
 
 
 def _stage(name: str, summary: str, run: str, **facts: object) -> Stage:
