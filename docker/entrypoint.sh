@@ -37,6 +37,11 @@ if [ ! -w "$runs" ]; then
         "or drop --user and let the container become its owner"
 fi
 
+# Only the service that has a network gets the host's CA bundle, where there is one.
+if [ -s /run/secrets/ca ]; then
+    export SSL_CERT_FILE=/run/secrets/ca PIP_CERT=/run/secrets/ca REQUESTS_CA_BUNDLE=/run/secrets/ca
+fi
+
 # --- step 3: what was asked for ---
 module="experiments.$(printf %s "${SYSTEM:-}" | tr - _)"
 case "${1:-reproduce}" in
