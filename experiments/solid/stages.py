@@ -10,8 +10,8 @@ from pathlib import Path
 from experiments.solid.config import SolidConfig
 from suite.stage import Stage
 
-# For the disk estimate; measured on the store of the smoke run, rounded up (README, "Disk"). Larger pictures and
-# more samples change the first number: it is an estimate.
+# For the disk estimate; measured on the store of the smoke run, rounded up (README, "Disk"). Larger pictures
+# and more samples change the first number: it is an estimate.
 PNG_BYTES_PER_PIXEL = 1.4
 LABEL_BYTES_PER_PIXEL = 0.06
 BYTES_PER_OBJECT = 450  # scene file, box, visibility, angles
