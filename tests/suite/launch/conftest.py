@@ -77,18 +77,38 @@ SETTINGS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
+def make_checkout(root: Path) -> Checkout:
     """A fresh checkout with nothing run yet."""
-    root = tmp_path / "checkout"
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "suite", root / "suite", ignore=skip)
     shutil.copytree(ROOT / "workflow", root / "workflow", ignore=skip)
     shutil.copytree(Path(__file__).parent / "toy", root / "experiments/toy", ignore=skip)
     for folder in ("bin", "locks"):
         (root / folder).mkdir()
-    made = Checkout(root)
-    made.env["TOY_NOTES"] = str(root / "notes")
+    made = Checkout(root, {"TOY_NOTES": str(root / "notes")})
     made.fake("nvidia-smi", "exit 9\n")
     made.fake("docker", "exit 1\n")
     return made
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A fresh checkout with nothing run yet."""
+    return make_checkout(tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose toy system is reproduced; not to be changed."""
+    made = make_checkout(tmp_path_factory.mktemp("finished") / "checkout")
+    code, output = made.run("suite", "reproduce", "toy", "--scale", "tiny", "--place", "venv")
+    assert code == 0, output
+    return made
+
+
+@pytest.fixture
+def finished(finished_once: Checkout, tmp_path: Path) -> Checkout:
+    """A copy of a checkout whose toy system is reproduced: results can be moved as a whole."""
+    root = tmp_path / "checkout"
+    shutil.copytree(finished_once.root, root)
+    return Checkout(root, {"TOY_NOTES": str(root / "notes")})

@@ -55,7 +55,7 @@ def test_no_more_shards_run_at_a_time_than_jobs_and_threads_are_shared(checkout)
     assert {row[3] for row in checkout.notes()} == {str(max(1, psutil.cpu_count(logical=False) // 2))}
 
 
-@pytest.mark.parametrize("told", ["1", "2", "3"])
+@pytest.mark.parametrize("told", ["1", pytest.param("2", marks=pytest.mark.slow), "3"])
 def test_a_failed_shard_costs_that_shard(checkout, told):
     checkout.launch("numbers")
     code, output = checkout.launch("make-squares", "--jobs=2", TOY_FAIL=f"1:{told}")
@@ -67,6 +67,7 @@ def test_a_failed_shard_costs_that_shard(checkout, told):
     assert sorted(begun) == [0, 1, 1, 2, 3], "only the failed shard ran twice"
 
 
+@pytest.mark.slow
 def test_a_cause_outside_the_shards_ends_the_stage_early(checkout):
     checkout.launch("numbers", "numbers.count=100")
     code, output = checkout.launch("make-squares", "numbers.count=100", "--jobs=4", TOY_FAIL="all:2")
@@ -89,6 +90,7 @@ def test_sigterm_keeps_finished_work_and_the_same_command_goes_on(checkout):
     assert len(squared) == len(set(squared)) == 12, "nothing finished was done twice"
 
 
+@pytest.mark.slow
 def test_a_killed_launcher_takes_its_workers_along_and_leaves_the_same_result(checkout):
     checkout.launch("numbers")
     checkout.launch("make-squares")

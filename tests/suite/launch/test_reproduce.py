@@ -5,6 +5,7 @@ cleaning.
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 
@@ -33,13 +34,6 @@ def plan(checkout, *words: str) -> dict[str, dict]:
     return {row["stage"]: row for row in json.loads(output)["rows"]}
 
 
-@pytest.fixture
-def finished(checkout):
-    code, output = checkout.run(*REPRODUCE)
-    assert code == EXIT_OK, output
-    return checkout
-
-
 def test_a_run_ends_with_a_table_the_report_and_what_to_type_next(checkout):
     code, output = checkout.run(*REPRODUCE)
     assert code == EXIT_OK, output
@@ -57,6 +51,7 @@ def test_a_second_call_starts_nothing_and_says_so(finished):
     assert (keys(finished), finished.notes()) == (before, notes)
 
 
+@pytest.mark.slow
 def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(finished):
     before = keys(finished)
     code, output = finished.run(*REPRODUCE, "-o", "shard_size=4")
@@ -66,6 +61,7 @@ def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(finished):
     assert keys(finished)["numbers/manifest.json"] == before["numbers/manifest.json"]
 
 
+@pytest.mark.slow
 def test_a_lost_shard_is_redone_alone(finished):
     before = keys(finished)
     (finished.run_folder / "make-squares/00002/squares.json").unlink()
@@ -85,6 +81,7 @@ def test_a_deleted_stage_is_redone_although_its_stamp_is_still_there(finished):
     assert {k: v for k, v in keys(finished).items() if not k.startswith("elsewhere")} == before
 
 
+@pytest.mark.slow
 def test_a_failed_stage_gives_its_own_exit_code_and_the_next_call_goes_on(checkout):
     code, output = checkout.run(*REPRODUCE, TOY_FAIL="1:3")
     assert code == EXIT_MISSING
@@ -96,6 +93,7 @@ def test_a_failed_stage_gives_its_own_exit_code_and_the_next_call_goes_on(checko
     assert "1 of 4 shards to do" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_run_ended_in_the_middle_goes_on_to_the_same_result(checkout, how):
     undisturbed_code, _ = checkout.run(*REPRODUCE, "--seed", "1")
@@ -114,6 +112,7 @@ def test_a_run_ended_in_the_middle_goes_on_to_the_same_result(checkout, how):
     assert len(squared) == len(set(squared)) == 12, "nothing finished was done twice"
 
 
+@pytest.mark.slow
 def test_two_commands_on_one_run_are_told_apart(checkout):
     process = checkout.start(*REPRODUCE, "-o", "pause=0.5")
     while not checkout.notes():
@@ -144,6 +143,7 @@ def test_snakemakes_own_complaint_is_shown(checkout):
     assert "stages.smk" in output
 
 
+@pytest.mark.slow
 def test_strict_redoes_what_another_environment_made(finished):
     manifest = finished.run_folder / "numbers/manifest.json"
     tree = json.loads(manifest.read_text())
@@ -197,7 +197,8 @@ def test_measured_times_are_used_for_what_is_left(checkout):
 
 def test_status_and_logs_tell_how_it_went(checkout):
     assert "nothing was started yet" in checkout.run("suite", "status")[1]
-    checkout.run(*REPRODUCE, TOY_FAIL="1:2")
+    checkout.launch("numbers")
+    checkout.launch("make-squares", TOY_FAIL="1:2")
     output = checkout.run("suite", "status")[1]
     assert any(
         line.split()[:4] == ["toy/tiny/seed0", "make-squares", "failed", "3/4"]
@@ -229,6 +230,7 @@ def test_clean_shows_first_and_deletes_only_runs(finished):
     assert data.exists()
 
 
+@pytest.mark.slow
 def test_clean_leaves_a_run_that_is_being_worked_on(checkout):
     process = checkout.start(*REPRODUCE, "-o", "pause=0.5")
     while not checkout.notes():
@@ -241,7 +243,7 @@ def test_clean_leaves_a_run_that_is_being_worked_on(checkout):
 
 
 def test_the_overview_leads_to_every_report(finished):
-    finished.run(*REPRODUCE, "--seed", "1")
+    shutil.copytree(finished.run_folder, finished.run_folder.with_name("seed1"))
     code, output = finished.run("suite", "report")
     assert (code, output) == (EXIT_OK, "report: runs/report/index.html (2 runs)\n")
     page = (finished.root / "runs/report/index.html").read_text()
