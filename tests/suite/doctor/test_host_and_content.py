@@ -51,11 +51,9 @@ def test_disk_is_held_against_toolchains_and_the_stages_own_estimate(context, mo
     assert smoke.state == OK and f"({TOOLCHAIN_GB['blender']:.1f} of them toolchains)" in smoke.value
     monkeypatch.setattr(host.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**11))
     paper = host.check_disk(context(scale="paper"))
-    assert (
-        paper.state == MISSING
-        and "RUNS_DIR=" in paper.remedy
-        and paper.value.startswith("100 GB free, about 6")
-    )
+    assert paper.state == MISSING and "RUNS_DIR=" in paper.remedy
+    needed = re.match(r"100 GB free, about ([\d.]+) GB needed", paper.value)
+    assert float(needed[1]) > 100, "a million images"
 
 
 def test_memory_and_shm_are_judged_by_what_is_free(context, monkeypatch):
