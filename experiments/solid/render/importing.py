@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,11 @@ def import_objects(path: Path) -> list[bpy.types.Object]:
     before = set(bpy.data.objects)
     operator, settings = _importers()[path.suffix.lower()]
     reason = run_operator(operator, filepath=str(path), **settings)
+    for name in (
+        "glTFImporter",
+        "glTFImporter_errors",
+    ):  # an import that fails leaves its log handlers behind
+        logging.getLogger(name).handlers.clear()
     if reason:
         raise BadInput(f"Blender cannot read it ({reason})", file=path, fix="repair or remove the file")
     bpy.context.view_layer.update()  # matrix_world is stale until then

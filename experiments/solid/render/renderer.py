@@ -148,9 +148,10 @@ class Renderer:
                 with self._timed("load"):
                     self._set_frame(scene)
                     room = self._place_room(scene)
-                    objects += [
-                        self._place_object(k, placed) for k, placed in enumerate(scene.objects, start=1)
-                    ]
+                    for number, placed in enumerate(
+                        scene.objects, start=1
+                    ):  # one by one: all are removed below
+                        objects.append(self._place_object(number, placed))
                     self._replace_lights(*(_area_light(light, scene) for light in scene.lights))
                 yield objects
             finally:
