@@ -177,7 +177,7 @@ def test_a_turntable_has_exactly_its_number_of_shots_at_equal_angles(num_shots, 
     np.testing.assert_allclose(locations[:, 2], 0)
     np.testing.assert_allclose(locations[0], (0, 3, 0), atol=1e-12)
     turns = np.arctan2(locations[:, 1], locations[:, 0])
-    np.testing.assert_allclose(np.diff(turns) % (2 * np.pi), 2 * np.pi / num_shots)  # half a turn has two signs
+    np.testing.assert_allclose(np.diff(turns) % (2 * np.pi), 2 * np.pi / num_shots)  # -pi is pi
 
 
 def test_the_published_turntable_has_8_shots_tilted_by_30_degrees(smoke, meshes):
