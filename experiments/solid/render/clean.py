@@ -12,7 +12,8 @@ given, so position in `classes.json` = class id = number in the file names. A te
 costs the texture: the model keeps the base colour of its material and is counted under `missing_textures`.
 Each finished model is a checkpoint.
 
-Not covered: animation, skins, shape keys and anything that is not a mesh is left out.
+Not covered: animation, skins, shape keys and anything that is not a mesh is left out. Vertices that are not
+numbers are for the stage `index` to reject: Blender's importers set them to zero.
 """
 
 from __future__ import annotations
@@ -134,13 +135,13 @@ def _report(ctx: Context, index: list[dict], records: list[dict], dropped: list[
 def clean_model(source: Path, glb: Path, npz: Path, config: SolidConfig) -> Cleaned:
     """Clean one model file into a GLB and an NPZ (`vertices` float32 (V, 3), `faces` int32 (F, 3)).
 
-    Raises Missing if there is no such file, BadInput if it cannot be read, has no faces, no size, or vertices
-    that are not numbers. Blender's data is as before afterwards.
+    Raises Missing if there is no such file, BadInput if it cannot be read, has no faces or no size. Blender's
+    data is as before afterwards.
     """
     with discarding():
         objects = import_objects(source)
         vertices_before = sum(len(o.data.vertices) for o in objects)
-        joined = _join([_prepared(o, config, source) for o in objects])
+        joined = _join([_prepared(o, config) for o in objects])
         low, high = _bounds(joined.data, source)
         joined.data.transform(Matrix.Translation(-(low + high) / 2))
         missing = _drop_missing_textures(joined.data)
@@ -154,11 +155,9 @@ def clean_model(source: Path, glb: Path, npz: Path, config: SolidConfig) -> Clea
     return Cleaned(extent, vertices_before, len(vertices), num_materials, missing)
 
 
-def _prepared(source: bpy.types.Object, config: SolidConfig, file: Path) -> bpy.types.Object:
+def _prepared(source: bpy.types.Object, config: SolidConfig) -> bpy.types.Object:
     """A new object with the source's mesh in world axes, welded, edge-split and displaced."""
     mesh = world_mesh(source)
-    if not np.isfinite(mesh_vertices(mesh)).all():
-        raise BadInput("it has vertices that are not numbers", file=file, fix="repair or remove the file")
     if "custom_normal" in mesh.attributes:  # 2.93 ignored them with auto-smooth off
         mesh.attributes.remove(mesh.attributes["custom_normal"])
     _weld(mesh, config.meshes.merge_distance)

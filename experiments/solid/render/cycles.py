@@ -73,8 +73,6 @@ def common_settings(
     render.use_simplify, render.simplify_subdivision_render = True, MAX_SUBDIVISION
     cycles.ao_bounces_render, cycles.use_fast_gi = AO_BOUNCES, False
     cycles.texture_limit_render = "OFF"  # textures are limited once, when they are loaded
-    cycles.debug_bvh_type = "STATIC_BVH"
-    cycles.debug_use_spatial_splits = True  # published
     cycles.use_auto_tile, cycles.tile_size = True, MAX_TILE
     cycles.use_animated_seed = False
     cycles.use_guiding = False
@@ -93,6 +91,7 @@ def picture_settings(scene: bpy.types.Scene, config: Render, *, on_gpu: bool) ->
     cycles.use_adaptive_sampling = config.noise_threshold > 0
     if config.noise_threshold > 0:
         cycles.adaptive_threshold, cycles.adaptive_min_samples = config.noise_threshold, 0
+    cycles.debug_bvh_type, cycles.debug_use_spatial_splits = "STATIC_BVH", True  # published
     cycles.time_limit = 0.0
     cycles.sampling_pattern = "AUTOMATIC"
     cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", FILTER_WIDTH
@@ -124,6 +123,9 @@ def id_settings(scene: bpy.types.Scene) -> None:
     """
     render, cycles = scene.render, scene.cycles
     cycles.samples, cycles.use_adaptive_sampling, cycles.use_denoising = 1, False, False
+    # A static BVH bakes the transform of an object whose mesh no other visible object shares, so its outline
+    # would depend, in the last bit, on what else is there, and a visible mask could leave the mask alone.
+    cycles.debug_bvh_type, cycles.debug_use_spatial_splits = "DYNAMIC_BVH", False
     cycles.pixel_filter_type, cycles.filter_width = "BOX", ID_FILTER_WIDTH
     cycles.seed = 0
     cycles.use_light_tree = False

@@ -180,6 +180,9 @@ class Renderer:
     def _place_object(self, number: int, placed: PlacedObject) -> bpy.types.Object:
         limit = self.config.render.texture_limit
         mesh = self._meshes.get(placed.class_id, lambda: load_mesh(self.meshes, placed.class_id, limit))
+        return self._add_object(number, placed, mesh)
+
+    def _add_object(self, number: int, placed: PlacedObject, mesh: bpy.types.Mesh) -> bpy.types.Object:
         obj = bpy.data.objects.new(placed.name, mesh)
         obj.location, obj.rotation_mode = placed.location, "XYZ"
         obj.rotation_euler, obj.scale = Euler(placed.euler), (placed.scale,) * 3
@@ -275,7 +278,9 @@ class Renderer:
 def _area_light(light: AreaLight, scene: Scene) -> bpy.types.Object:
     lamp = bpy.data.lights.new(light.role, "AREA")
     lamp.shape, lamp.size, lamp.spread, lamp.energy = "SQUARE", light.size, light.spread, light.energy
-    target = next(placed for placed in scene.objects if placed.name == light.target)
+    target = next((placed for placed in scene.objects if placed.name == light.target), None)
+    if target is None:
+        raise BadInput(f"a light points at object {light.target!r}, which is not in the scene")
     location = Vector(light.location)
     obj = bpy.data.objects.new(light.role, lamp)
     rotation = (Vector(target.location) - location).to_track_quat("-Z", "Y")

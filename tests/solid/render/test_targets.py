@@ -151,3 +151,13 @@ def test_a_ceiling_lights_the_room_and_is_itself_seen_as_a_plain_surface(crowd, 
     # Nothing but the ceiling reflects or emits here: were its emission seen, half the picture would be white.
     assert look(1.0, at=(0.0, 0.0, 5.0), wood=black, brick=black, plaster=white) < 30
     assert look(1.0, at=(0.0, 0.0, 0.0), wood=white, brick=black, plaster=black) < 2  # its emission is black
+
+
+def test_the_published_procedure_sees_the_same(rendered, crowd, world):
+    from experiments.solid.render.published import PublishedRenderer
+
+    theirs = PublishedRenderer(world.config, world.meshes, world.rooms).target(crowd)
+    assert np.array_equal(theirs.ids, rendered.ids)
+    assert np.array_equal(theirs.solo_areas, rendered.solo_areas)
+    # Not bit-equal: models imported anew are no instances of each other, which Cycles rounds differently.
+    assert np.abs(theirs.rgb.astype(int) - rendered.rgb).mean() < 1
