@@ -161,6 +161,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     files = sorted(n for n, digest in new.get("files", {}).items() if old.get("files", {}).get(n) != digest)
     if files:
         out.append(f"file changed: {', '.join(files)}")
+    if old.get("outside") != new.get("outside"):
+        out.append("the folder that the config names holds other files")
     was = old.get("packages", {})
     out += [f"{name} {was.get(name)} -> {v}" for name, v in new["packages"].items() if was.get(name) != v]
     return out or ["the key's form changed"]

@@ -44,6 +44,7 @@ class Stage:
     config: tuple[str, ...] = ()  # dotted sections of the config that matter to the output
     decides: tuple[str, ...] = ()  # packages whose version decides the output
     files: tuple[str, ...] = ()  # files of the repository that it reads; their digests enter the key
+    outside: Callable[[Any], Any] | None = None  # config -> JSON value: the state of a user folder
     flags: tuple[str, ...] = ()  # boolean options that do not change the output
     num_shards: Callable[..., int] | None = None  # wide stages: (config, finished inputs or None) -> number
     prepare: str | None = None  # wide stages: once, before any shard
@@ -72,6 +73,7 @@ class Stage:
             "inputs": dict(inputs),
             "packages": dict(packages),
             "files": {name: record.file_digest(ROOT / name) for name in self.files},
+            "outside": self.outside(config) if self.outside else None,
         }
 
 

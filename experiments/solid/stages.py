@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 
 from experiments.solid.config import SolidConfig
+from suite.paths import data_path, listing_digest
 from suite.stage import Stage
 
 # For the disk estimate; measured on the store of the smoke run, rounded up (README, "Disk"). Larger pictures
@@ -16,6 +17,18 @@ PNG_BYTES_PER_PIXEL = 1.4
 LABEL_BYTES_PER_PIXEL = 0.06
 BYTES_PER_OBJECT = 450  # scene file, box, visibility, angles
 QUERY_BYTES_PER_PIXEL = 0.33  # of the uncropped view
+
+
+def mesh_folder_state(config: SolidConfig) -> str | None:
+    """What a user's mesh folder holds, so that added meshes are noticed."""
+    meshes = config.meshes
+    return listing_digest(data_path(meshes.folder)) if meshes.source == "folder" and meshes.folder else None
+
+
+def room_folder_state(config: SolidConfig) -> str | None:
+    """What a SceneNet folder holds."""
+    rooms = config.rooms
+    return listing_digest(data_path(rooms.folder)) if rooms.source == "scenenet" and rooms.folder else None
 
 
 def num_target_shards(config: SolidConfig, inputs: Mapping[str, Path] | None = None) -> int:
@@ -61,7 +74,11 @@ STAGES = {
         _stage(
             "fetch-meshes", "collect the raw meshes, one class each", "meshes.fetch:run",
             version=1, config=("meshes",), decides=("pillow",),
-            files=("assets/meshes/meshes.json", "assets/meshes/split.json"),
+            files=(
+                "assets/meshes/meshes.json", "assets/meshes/split.json",
+                "experiments/solid/meshes/packages.json",
+            ),
+            outside=mesh_folder_state,
         ),
         _stage(
             "index", "validate the meshes and number them", "meshes.index:run",
@@ -75,7 +92,7 @@ STAGES = {
         _stage(
             "rooms", "make or read rooms; walls, floors, ceilings, textures", "rooms.stage:run",
             version=1, config=("rooms",), decides=("bpy", "numpy", "trimesh"),
-            files=("assets/textures/textures.json",),
+            files=("assets/textures/textures.json",), outside=room_folder_state,
         ),
         _stage(
             "create-store", "lay out the empty Zarr store", "store.create:run",

@@ -23,6 +23,7 @@ from experiments.solid.meshes.packages import PINS_FILE, Wheels, is_safe
 from experiments.solid.meshes.validate import SUFFIXES
 from suite.errors import BadInput, Missing
 from suite.manifest import file_digest
+from suite.paths import data_path
 
 EMBEDDED = Path(__file__).resolve().parents[3] / "assets" / "meshes"
 MODELS = "models"
@@ -41,7 +42,7 @@ def run(ctx: Any) -> None:
     else:
         rows = copy_embedded(settings.side, ctx.out)
         if settings.packages is not None:
-            rows += from_packages(Path(settings.packages), ctx)
+            rows += from_packages(data_path(settings.packages), ctx)
     if not rows:
         raise BadInput("no mesh was found", file=settings.folder, fix=f"put {' '.join(SUFFIXES)} files there")
     (ctx.out / TABLE).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
@@ -126,7 +127,7 @@ def link_folder(settings: Meshes, out: Path, *, final: Path) -> list[Row]:
     """Link a user's folder as `models` and list its meshes, or those of the list file in its order."""
     if settings.folder is None:
         raise BadInput("`meshes.source` is folder but `meshes.folder` is not set", fix="-o meshes.folder=DIR")
-    folder = Path(os.path.abspath(settings.folder))
+    folder = data_path(settings.folder)
     if not folder.is_dir():
         raise Missing(
             "no such folder of meshes",
@@ -138,7 +139,7 @@ def link_folder(settings: Meshes, out: Path, *, final: Path) -> list[Row]:
         link.unlink()
     # Relative, so that it survives a move of both.
     link.symlink_to(os.path.relpath(folder, final), target_is_directory=True)
-    names = list_models(folder) if settings.list_file is None else read_list(Path(settings.list_file))
+    names = list_models(folder) if settings.list_file is None else read_list(data_path(settings.list_file))
     return [
         {
             "id": mesh_id(name), "name": mesh_id(name), "class": mesh_id(name), "model": f"{MODELS}/{name}",

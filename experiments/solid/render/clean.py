@@ -41,6 +41,7 @@ from experiments.solid.render.importing import (
 )
 from experiments.solid.render.quiet import run_operator
 from experiments.solid.render.textures import shrink
+from suite.arrays import write_arrays
 from suite.errors import BadInput, Missing
 from suite.stage import Context
 
@@ -150,7 +151,7 @@ def clean_model(source: Path, glb: Path, npz: Path, config: SolidConfig) -> Clea
         num_materials = len(joined.data.materials)
     with discarding():
         vertices, faces = _read_back(glb, high - low)
-    np.savez(npz, vertices=vertices, faces=faces)
+    write_arrays(npz, vertices=vertices, faces=faces)
     extent = tuple(np.ptp(vertices.astype(np.float64), axis=0).tolist())
     return Cleaned(extent, vertices_before, len(vertices), num_materials, missing)
 

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from experiments.solid.rooms.procedural import write_room
 from experiments.solid.rooms.textures import candidates
+from suite.arrays import write_arrays
 from suite.errors import BadInput, Missing
+from suite.paths import data_path
 from suite.seeds import item_rng
 
 TEXTURES = Path(__file__).resolve().parents[3] / "assets" / "textures"
@@ -87,11 +87,12 @@ def link_scenenet(folder: str | None, out: Path, *, final: Path) -> list[str]:
     """Link the SceneNet folder as `source`; the rooms' paths below the stage's folder, sorted."""
     if folder is None:
         raise BadInput("`rooms.source` is scenenet but `rooms.folder` is not set", fix="-o rooms.folder=DIR")
-    root = Path(os.path.abspath(folder))
+    root = data_path(folder)
     for part in ("models", "textures"):
         if not (root / part).is_dir():
             raise Missing(
-                f"holds no folder {part!r}", file=folder, fix="run `make fetch-scenenet` or put it there"
+                f"holds no folder {part!r}", file=folder,
+                fix="put it there (`make doctor` says where it comes from)",
             )
     link = out / SOURCE
     if link.is_symlink():
@@ -109,7 +110,7 @@ def describe(room: Any, glb: str, out: Path, textures: str) -> dict:
     """The entry of rooms.json for a scanned room; writes its arrays."""
     room_id = Path(glb).stem
     npz = f"models/{room_id}.npz"
-    np.savez(out / npz, triangles=room.triangles, surface=room.surface)
+    write_arrays(out / npz, triangles=room.triangles, surface=room.surface)
     return {
         "id": room_id,
         "glb": glb,

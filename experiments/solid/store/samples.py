@@ -8,7 +8,6 @@ and renamed.
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from suite.arrays import write_arrays
 from suite.errors import BadInput
 
 # A PNG ends in this chunk. Pillow decodes a file that lost it, so truncation is tested on the bytes.
@@ -115,15 +115,7 @@ def save_sample(folder: Path, index: int, sample: Sample) -> Path:
     """Write the checkpoint of one finished sample; it appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     path = sample_path(folder, index)
-    temporary = path.with_suffix(".npz.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **_to_arrays(sample))
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        # A full disk names no file by itself.
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    write_arrays(path, **_to_arrays(sample))
     return path
 
 
