@@ -76,6 +76,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     doctor = add("doctor", _doctor, "what is missing on this machine, each line with its remedy")
     doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.add_argument("--for", dest="paper", default=setting("PAPER", ""), help="a paper (default $PAPER, or all)")
+    doctor.add_argument("--scale", default=setting("SCALE", "smoke"), help="default $SCALE or smoke")
 
     add("fetch-meshes", _fetch_meshes, "download the packages that SOLID's meshes can be extended from")
 
@@ -188,7 +190,7 @@ def _gpu_check(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from suite.tools import doctor
 
-    return doctor(as_json=options.json)
+    return doctor(as_json=options.json, paper=options.paper, scale=options.scale)
 
 
 def _fetch_meshes(options: argparse.Namespace) -> int:

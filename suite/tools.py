@@ -85,9 +85,11 @@ def gpu_check(toolchain: str, *, place: str) -> int:
     return worst(codes)
 
 
-def doctor(*, as_json: bool) -> int:
+def doctor(*, as_json: bool, paper: str, scale: str) -> int:
     """suite.doctor, with the Python of the workflow."""
-    return call([sys.executable, "-m", "suite.doctor", *(["--json"] if as_json else [])])
+    command = [sys.executable, "-m", "suite.doctor", "--scale", scale]
+    command += ["--for", paper] if paper else []
+    return call([*command, *(["--json"] if as_json else [])])
 
 
 def fetch_meshes() -> int:
