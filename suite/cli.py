@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     doctor = add("doctor", _doctor, "what is missing on this machine, each line with its remedy")
     doctor.add_argument("--json", action="store_true", help="for programs")
-    doctor.add_argument("--for", dest="paper", default=setting("PAPER", ""), help="a paper (default $PAPER, or all)")
+    doctor.add_argument("--for", dest="paper", default=setting("PAPER", ""), help="default $PAPER, or all")
     doctor.add_argument("--scale", default=setting("SCALE", "smoke"), help="default $SCALE or smoke")
 
     add("fetch-meshes", _fetch_meshes, "download the packages that SOLID's meshes can be extended from")
