@@ -44,7 +44,7 @@ gpu-check: ## one kernel of each framework on the GPU
 images: ## build the container images (TOOLCHAIN=blender: only that one)
 	@$(RUN) images
 
-test: ## every test that needs no GPU and no container
+test: ## lint and the tests that need neither GPU nor container (.ci/run adds the slow ones)
 	@$(RUN) test
 
 lint: ## the style checks alone
