@@ -135,12 +135,7 @@ def judge_unfinished(out: Path, key: str, facts: Mapping[str, Any]) -> dict[str,
 
 def count_shards(out: Path, key: str, num_shards: int) -> int:
     """Finished shards of this key with all their files, in the result or in the work folder."""
-    count = 0
-    for shard in range(num_shards):
-        shard_key = record.key_of({"stage_key": key, "shard": shard})
-        homes = (out, record.part_of(out))
-        count += any(record.is_done(home / f"{shard:05d}", shard_key, base=home) for home in homes)
-    return count
+    return sum(record.shard_done(out, key, shard) for shard in range(num_shards))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

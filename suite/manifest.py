@@ -145,3 +145,28 @@ def input_key(name: str, folder: Path) -> str:
             fix="run that stage first",
         )
     return manifest["key"]
+
+
+def shard_key(stage_key: str, shard: int) -> str:
+    """The key of one shard of a wide stage."""
+    return key_of({"stage_key": stage_key, "shard": shard})
+
+
+def shard_done(out: Path, stage_key: str, shard: int) -> bool:
+    """Whether a shard is finished with all its files, in the finished stage or in its work folder."""
+    key = shard_key(stage_key, shard)
+    return any(is_done(home / f"{shard:05d}", key, base=home) for home in (part_of(out), out))
+
+
+def reopen(out: Path) -> Path:
+    """Turn a finished wide stage into a work folder again, so that only what it lacks is redone.
+
+    Returns the work folder. Safe to repeat.
+    """
+    part = part_of(out)
+    if out.exists():
+        (out / MANIFEST).unlink(missing_ok=True)
+        if part.exists():
+            shutil.rmtree(part)
+        out.rename(part)
+    return part

@@ -271,12 +271,11 @@ class Job:
     # -- wide stages --------------------------------------------------------------------------------
 
     def _shard_key(self, shard: int | None) -> str:
-        return self.key if shard is None else record.key_of({"stage_key": self.key, "shard": shard})
+        return self.key if shard is None else record.shard_key(self.key, shard)
 
     def shard_done(self, shard: int) -> bool:
         """Whether the shard is finished, in the work folder or in the finished stage."""
-        key = self._shard_key(shard)
-        return any(record.is_done(home / f"{shard:05d}", key, base=home) for home in (self.part, self.out))
+        return record.shard_done(self.out, self.key, shard)
 
     def list_missing(self) -> list[int] | None:
         """Prepare the work folder, return the unfinished shards; None when the whole stage is up to date."""
@@ -285,7 +284,7 @@ class Job:
             missing = [s for s in range(self.num_shards) if not self.shard_done(s)]
             if not missing:
                 return None
-            self._reopen()
+            record.reopen(self.out)
         with self._locked():
             fresh = record.read_json(self.part / record.KEY_FILE) != {"key": self.key}
             record.open_part(self.part, self.key)
@@ -293,13 +292,6 @@ class Job:
                 resolve(self.stage.prepare)(self.context(self.part))
                 (self.part / ".prepared").touch()
         return [s for s in range(self.num_shards) if not self.shard_done(s)]
-
-    def _reopen(self) -> None:
-        """A finished stage lost shards: it becomes a work folder again, so that only these are redone."""
-        (self.out / record.MANIFEST).unlink(missing_ok=True)
-        if self.part.exists():
-            shutil.rmtree(self.part)
-        self.out.rename(self.part)
 
     def run_shard(self, shard: int) -> bool:
         """Do one shard. Returns False when it was up to date."""

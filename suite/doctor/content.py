@@ -112,7 +112,7 @@ def _data_set(context: Context, key: str, about: dict[str, Any]) -> Result:
 
 def check_assets(context: Context) -> Result:
     """Every embedded file that a list under assets/ gives a digest for."""
-    why = "smoke runs need no download, because their meshes, pictures and weights are in the repository"
+    why = "smoke runs need no download, because their meshes and pictures are in the repository"
 
     def line(state: str, value: str, remedy: str = "") -> Result:
         return Result("assets", "data", "embedded assets", state, value, why, remedy)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from experiments.solid.store.reader import SolidStore
 from experiments.solid.store.samples import GivenUp, Sample, save_sample
 from experiments.solid.store.schema import Group
-from suite.manifest import KEY_FILE, MANIFEST, WORK, key_of, part_of, read_json, read_manifest, write_json
+from suite.manifest import KEY_FILE, WORK, part_of, read_json, read_manifest, reopen, shard_key, write_json
 
 if TYPE_CHECKING:
     from experiments.solid.store.check import ShardReport
@@ -31,7 +31,7 @@ def repair_stage(store: Path, group: Group, stage_dir: Path, reports: Iterable[S
         return 0
     opened = SolidStore.open(store)
     kept = 0
-    folder = _reopen(stage_dir)
+    folder = reopen(stage_dir)
     for report in reports:
         rows = opened.layout.shard_rows(group, report.shard)
         shard_dir = folder / f"{report.shard:05d}"
@@ -52,20 +52,10 @@ def _sample(store: SolidStore, group: Group, row: int, given_up: bool) -> Sample
     return store.read_target(row) if group == "targets" else store.read_query_sample(row)
 
 
-def _reopen(stage_dir: Path) -> Path:
-    """The work folder of a stage; a finished stage is renamed to it, without its manifest."""
-    part = part_of(stage_dir)
-    if stage_dir.exists():
-        shutil.rmtree(part, ignore_errors=True)
-        (stage_dir / MANIFEST).unlink(missing_ok=True)
-        stage_dir.rename(part)
-    return part
-
-
 def _shard_key(stage_part: Path, shard: int) -> str:
     """The key of a shard: from its manifest; where that is lost, from the key of its stage."""
     manifest = read_manifest(stage_part / f"{shard:05d}")
     if manifest is not None:
         return manifest["key"]
     stage = read_json(stage_part / KEY_FILE) or {"key": ""}
-    return key_of({"stage_key": stage["key"], "shard": shard})
+    return shard_key(stage["key"], shard)
