@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from experiments.solid.config_learning import Detector, Evaluate, Finetune, Pretrain, TargetSet
+
 Range = tuple[float, float]
 
 
@@ -123,6 +125,11 @@ class SolidConfig:
     render: Render
     queries: Queries
     store: Store
+    detector: Detector
+    pretrain: Pretrain
+    target_set: TargetSet
+    finetune: Finetune
+    evaluate: Evaluate
 
     def __post_init__(self) -> None:
         if len(self.layout.size_bins) != len(self.layout.size_probs):
@@ -136,6 +143,10 @@ class SolidConfig:
         for name in ("num_images", "shard_size", "query_shard_size"):
             if getattr(self.store, name) < 1:
                 raise ValueError(f"`store.{name}` must be at least 1")
+        if self.pretrain.held_out >= self.store.num_images:
+            raise ValueError("`pretrain.held_out` leaves no picture to train on")
+        if len(self.finetune.overrides) % 2:
+            raise ValueError("`finetune.overrides` must be pairs: KEY, VALUE, KEY, VALUE, ...")
 
 
 CONFIG = SolidConfig

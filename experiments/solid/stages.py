@@ -8,8 +8,12 @@ from math import ceil
 from pathlib import Path
 
 from experiments.solid.config import SolidConfig
+from suite.manifest import file_digest, key_of
 from suite.paths import data_path, listing_digest
+from suite.provenance import ROOT
 from suite.stage import Stage
+
+TABLETOP_LISTING = "assets/tabletop/tabletop.json"
 
 # For the disk estimate; measured on the store of the smoke run, rounded up (README, "Disk"). Larger pictures
 # and more samples change the first number: it is an estimate.
@@ -29,6 +33,34 @@ def room_folder_state(config: SolidConfig) -> str | None:
     """What a SceneNet folder holds."""
     rooms = config.rooms
     return listing_digest(data_path(rooms.folder)) if rooms.source == "scenenet" and rooms.folder else None
+
+
+def target_set_state(config: SolidConfig) -> str | None:
+    """Which annotated pictures are fine-tuned and tested on: tabletop's digest list, or the user's files."""
+    chosen = config.target_set
+    if chosen.source == "tabletop":
+        listing = ROOT / TABLETOP_LISTING
+        return file_digest(listing) if listing.is_file() else None
+    files = [data_path(name) for name in (chosen.train_json, chosen.test_json) if name]
+    folders = [data_path(name) for name in (chosen.train_images, chosen.test_images) if name]
+    digests = [file_digest(path) if path.is_file() else None for path in files]
+    return key_of({"files": digests, "folders": [listing_digest(path) for path in folders]})
+
+
+def weights_state(config: SolidConfig) -> str | None:
+    """Digest of a checkpoint that is named in the config."""
+    path = data_path(config.finetune.weights) if config.finetune.weights else None
+    return file_digest(path) if path and path.is_file() else None
+
+
+def finetune_state(config: SolidConfig) -> list[str | None]:
+    """All that fine-tuning reads beside its inputs."""
+    return [target_set_state(config), weights_state(config)]
+
+
+def num_arms(config: SolidConfig, inputs: Mapping[str, Path] | None = None) -> int:
+    """Fine-tuning does one initialisation per shard."""
+    return len(config.finetune.init)
 
 
 def num_target_shards(config: SolidConfig, inputs: Mapping[str, Path] | None = None) -> int:
@@ -57,12 +89,12 @@ def query_disk_bytes(config: SolidConfig) -> int:
     return int((config.meshes.num_classes or 64) * shots * side * side * QUERY_BYTES_PER_PIXEL)
 
 
-def _stage(name: str, summary: str, run: str, **facts: object) -> Stage:
+def _stage(name: str, summary: str, run: str, *, toolchain: str = "blender", **facts: object) -> Stage:
     return Stage(
         system="solid",
         name=name,
         summary=summary,
-        toolchain="blender",
+        toolchain=toolchain,
         run=f"experiments.solid.{run}",
         **facts,
     )  # type: ignore[arg-type]
@@ -123,9 +155,30 @@ STAGES = {
             flags=("repair",), always=True,
         ),
         _stage(
+            "pretrain", "train the detector to find the objects of the queries; no label is read",
+            "learn.pretrain.stage:run", toolchain="detectron2",
+            version=1, inputs=("clean", "store", "targets", "queries", "check"), config=("detector", "pretrain"),
+            decides=("torch", "torchvision", "numpy", "pillow"),
+        ),
+        _stage(
+            "finetune", "fine-tune on the target set, once from each initialisation",
+            "learn.finetune.stage:run", toolchain="detectron2",
+            version=1, inputs=("pretrain",), config=("detector", "target_set", "finetune"),
+            decides=("torch", "torchvision", "numpy", "pillow"),
+            outside=finetune_state, num_shards=num_arms,
+        ),
+        _stage(
+            "evaluate", "box and mask AP of every fine-tuned detector",
+            "learn.evaluate:run", toolchain="detectron2",
+            version=1, inputs=("pretrain", "finetune"), config=("detector", "target_set", "finetune", "evaluate"),
+            decides=("torch", "torchvision", "numpy", "pillow", "pycocotools"), outside=target_set_state,
+        ),
+        _stage(
             "report", "one offline page: pictures, distributions, times, environment", "report:run",
-            version=1, inputs=("clean", "rooms", "store", "targets", "queries", "check"),
-            config=("meshes", "rooms", "layout", "render", "queries", "store"),
+            version=1,
+            inputs=("clean", "rooms", "store", "targets", "queries", "check", "pretrain", "finetune", "evaluate"),
+            config=("meshes", "rooms", "layout", "render", "queries", "store", "detector", "pretrain", "target_set",
+                    "finetune", "evaluate"),
         ),
     )
 }  # fmt: skip

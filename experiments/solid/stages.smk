@@ -1,4 +1,4 @@
-# SOLID, rendering half: meshes and rooms in, an annotated Zarr store and a report page out.
+# SOLID: meshes and rooms -> an annotated Zarr store -> a pre-trained detector -> fine-tuned ones, AP -> a report page.
 
 
 rule solid:
@@ -94,12 +94,47 @@ rule check:
         launch("check", clean="clean", rooms="rooms", store="create-store", targets="targets", queries="queries")
 
 
-rule report:
+rule pretrain:
     input:
         stamp("check"),
+    output:
+        touch(stamp("pretrain")),
+    threads: workflow.cores
+    params:
+        settings("pretrain"),
+    shell:
+        launch("pretrain", clean="clean", store="create-store", targets="targets", queries="queries", check="check")
+
+
+rule finetune:
+    input:
+        stamp("pretrain"),
+    output:
+        touch(stamp("finetune")),
+    threads: workflow.cores
+    params:
+        settings("finetune"),
+    shell:
+        launch("finetune", pretrain="pretrain")
+
+
+rule evaluate:
+    input:
+        stamp("finetune"),
+    output:
+        touch(stamp("evaluate")),
+    params:
+        settings("evaluate"),
+    shell:
+        launch("evaluate", pretrain="pretrain", finetune="finetune")
+
+
+rule report:
+    input:
+        stamp("evaluate"),
     output:
         touch(stamp("report")),
     params:
         settings("report"),
     shell:
-        launch("report", clean="clean", rooms="rooms", store="create-store", targets="targets", queries="queries", check="check")
+        launch("report", clean="clean", rooms="rooms", store="create-store", targets="targets", queries="queries", check="check", pretrain="pretrain", finetune="finetune", evaluate="evaluate")
