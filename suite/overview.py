@@ -1,4 +1,4 @@
-"""`make report`: RUNS_DIR/report/index.html leads to every run's report and puts their seeds together.
+"""`make report`: RUNS_DIR/report/index.html leads to the report of every run and joins their seeds."""
 
 from __future__ import annotations
 
