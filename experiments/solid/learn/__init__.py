@@ -1,0 +1,1 @@
+"""SOLID learns: loaders, pre-training, fine-tuning, evaluation (detectron2)."""
