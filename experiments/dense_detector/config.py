@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from experiments.dense_detector.presets import Network
+
 VARIANTS = ("ours", "no_box_head", "misordered", "compat")
 VariantName = Literal["ours", "no_box_head", "misordered", "compat"]
 
@@ -39,17 +41,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Model:
-    """The network: stem, residual blocks, a class head and a box head on one feature map."""
+    """The network's layers (presets.py) and the two faults of the original that ours does not share."""
 
-    stem_channels: int
-    block_channels: tuple[int, ...]  # one residual block each
-    block_strides: tuple[int, ...]
-    shortcut: Literal["conv3x3", "conv1x1_bn"]
-    leaky_slope: float  # 0: ReLU
-    head_channels: int  # width of the class and box heads
-    prior_bias: float  # last bias of the class head: logit of the initial score
-    init: Literal["default", "kaiming"]
-    box_head: Literal["delta", "none"]
+    network: Network
+    box_head: Literal["delta", "none"]  # none: a prediction is an unmodified anchor, as published
     flatten: Literal["aligned", "published"]  # published: logits end up on the wrong anchors (model.py)
 
 
@@ -57,12 +52,11 @@ class Model:
 class Anchors:
     """The boxes that are scored, at every cell of the feature map."""
 
-    sizes: tuple[float, ...] | Literal["auto"]  # side of the square anchor; auto: k-means on training boxes
-    unit: Literal["width", "pixel"]  # sizes are shares of the picture's width, or pixels
+    sizes: tuple[float, ...]  # of presets.AnchorShapes; empty: k-means over the training boxes
     ratios: tuple[float, ...]  # height / width
-    num_auto: int  # for sizes=auto: how many shapes
-    centres: Literal["cell", "corner"]  # cell: (column + 0.5) * stride; corner: column * stride
-    round_corners: bool  # to whole pixels
+    unit: Literal["width", "pixels"]  # sizes are shares of the picture's width, or pixels
+    num_auto: int  # number of shapes that k-means finds
+    grid: Literal["cell", "published"]  # cell: centred on the cell; published: on its corner, rounded
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,6 @@ class Loss:
     box_kind: Literal["smooth_l1", "giou"]
     box_beta: float  # of smooth-L1
     box_weight: float
-    box_stds: tuple[float, float, float, float]  # box targets are divided by these
 
 
 @dataclass(frozen=True)
@@ -163,12 +156,12 @@ class DenseConfig:
             raise ValueError(f"`data.val_share` is {data.val_share:g}, must lie between 0 and 1")
         if not 0 <= data.flip <= 1 or not 0 <= data.jitter < 1:
             raise ValueError("`data.flip` must lie in 0..1 and `data.jitter` in 0..1")
-        if len(model.block_channels) != len(model.block_strides) or not model.block_channels:
-            raise ValueError("`model.block_channels` and `model.block_strides` must have one entry per block")
+        if not model.network.blocks or any(stride not in (1, 2) for _, stride in model.network.blocks):
+            raise ValueError("`model.network.blocks` must be pairs (channels, stride) with stride 1 or 2")
         if not self.assign.neg_iou <= self.assign.pos_iou:
             raise ValueError("`assign.neg_iou` must not exceed `assign.pos_iou`")
-        if self.anchors.sizes != "auto" and min(self.anchors.sizes, default=0) <= 0:
-            raise ValueError("`anchors.sizes` must be positive, at least one")
+        if any(value <= 0 for value in (*self.anchors.sizes, *self.anchors.ratios, self.anchors.num_auto)):
+            raise ValueError("`anchors.sizes`, `anchors.ratios` and `anchors.num_auto` must be above 0")
         if len(set(train.variants)) != len(train.variants) or not train.variants:
             raise ValueError("`train.variants` must name at least one variant, each once")
         counts = {
@@ -176,7 +169,7 @@ class DenseConfig:
             "train.log_every": train.log_every, "train.eval_every": train.eval_every,
             "train.checkpoint_every": train.checkpoint_every, "train.threads": train.threads,
             "train.max_steps": 1 if train.max_steps is None else train.max_steps,
-            "evaluate.batch_size": self.evaluate.batch_size, "model.head_channels": model.head_channels,
+            "evaluate.batch_size": self.evaluate.batch_size, "model.network.head_channels": model.network.head_channels,
             "evaluate.max_detections": self.evaluate.max_detections, "evaluate.top": self.evaluate.top,
         }  # fmt: skip
         for name, value in counts.items():
@@ -199,7 +192,7 @@ def variant(config: DenseConfig, name: str) -> DenseConfig:
         return replace(
             config,
             model=replace(config.model, box_head="none", flatten="published"),
-            anchors=replace(config.anchors, centres="corner", round_corners=True),
+            anchors=replace(config.anchors, grid="published"),
             loss=replace(config.loss, kind="bce_focal", alpha=None, detach_weight=True),
             train=replace(config.train, shuffle=False, clip_norm=0.0),
             evaluate=replace(config.evaluate, class_wise=False, batch_norm="batch"),
