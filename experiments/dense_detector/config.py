@@ -63,6 +63,7 @@ class Anchors:
 class Assign:
     """Which anchors count as an object, as background, as neither."""
 
+    rule: Literal["threshold", "published", "atss"]  # assign.py; atss reads no threshold
     pos_iou: float  # at or above: positive
     neg_iou: float  # below, with every box: negative
     force_match: float  # the best anchor of a box is positive from this IoU on
