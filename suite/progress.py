@@ -11,13 +11,13 @@ from tqdm import tqdm
 class Progress:
     """Counts finished items. `with Progress(64, "targets") as bar: ... bar.advance()`."""
 
-    def __init__(self, total: int, name: str, *, done: int = 0) -> None:
+    def __init__(self, total: int, name: str, *, done: int = 0, silent: bool = False) -> None:
         self._bar = tqdm(
             total=total,
             initial=done,
             desc=name,
             unit="item",
-            disable=not sys.stderr.isatty(),
+            disable=silent or not sys.stderr.isatty(),
             file=sys.stderr,
             leave=True,
         )

@@ -16,6 +16,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from suite import manifest as record
+from suite import ranks
 from suite.config import dump, to_tree
 from suite.errors import BadInput, Stopped
 from suite.progress import Progress
@@ -49,6 +51,7 @@ class Stage:
     num_shards: Callable[..., int] | None = None  # wide stages: (config, finished inputs or None) -> number
     prepare: str | None = None  # wide stages: once, before any shard
     disk_bytes: Callable[[Any], int] | None = None  # estimate for the whole stage
+    ranks: bool = False  # may run as several processes of one torchrun; rank 0 alone locks, writes, commits
     always: bool = False  # verbs that look at the disk as it is: never up to date
 
     @property
@@ -120,6 +123,7 @@ class Context:
     options: dict[str, bool] = field(default_factory=dict)
     shard: int | None = None
     num_shards: int = 1
+    rank: int = 0  # under torchrun; what a rank above 0 writes, counts or says goes nowhere
     counts: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(
@@ -135,10 +139,13 @@ class Context:
         """Say it once now and keep it for the manifest and the report."""
         if text not in self.warnings:
             self.warnings.append(text)
-            print(f"warning: {self.label}: {text}", file=sys.stderr)
+            if self.rank == 0:
+                print(f"warning: {self.label}: {text}", file=sys.stderr)
 
     def event(self, name: str, **facts: Any) -> None:
         """One line in the log; kept in `.events.jsonl` of the work folder, which survives a kill."""
+        if self.rank:
+            return
         with (self.out / ".events.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"event": name, **facts}) + "\n")
         if not sys.stderr.isatty():
@@ -149,11 +156,14 @@ class Context:
             )
 
     def progress(self, total: int, name: str | None = None, *, done: int = 0) -> Progress:
-        return Progress(total, name or self.label, done=done)
+        return Progress(total, name or self.label, done=done, silent=self.rank > 0)
 
-    def check_stop(self) -> None:
-        """Raise Stopped after SIGTERM. Call it between items, when what is finished is on the disk."""
-        if STOP.is_set:
+    def check_stop(self, *, told: bool = False) -> None:
+        """Raise Stopped after SIGTERM. Call it between items, when what is finished is on the disk.
+
+        told: another rank of the same torchrun got the signal.
+        """
+        if STOP.is_set or told:
             raise Stopped(f"{self.label} stopped by SIGTERM", fix="the same command goes on from here")
 
     def output(self, path: Path) -> None:
@@ -188,6 +198,8 @@ class Job:
     options: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if ranks.world_size() > 1 and not self.stage.ranks:
+            raise BadInput(f"`{self.stage.name}` runs as one process", fix="start it without torchrun")
         keys = {name: record.input_key(name, folder) for name, folder in self.inputs.items()}
         packages = package_versions(self.stage.decides)
         self.out = Path(os.path.abspath(self.out))
@@ -201,7 +213,7 @@ class Job:
         return Context(
             stage=self.stage, config=self.config, seed=self.seed, device=self.device, inputs=self.inputs,
             out=folder, final=self.out, key=self.key, options=self.options,
-            shard=shard, num_shards=self.num_shards,
+            shard=shard, num_shards=self.num_shards, rank=ranks.rank(),
         )  # fmt: skip
 
     # -- narrow stages --------------------------------------------------------------------------------
@@ -209,6 +221,8 @@ class Job:
     def run(self) -> bool:
         """Do the whole stage in this process. Returns False when it was up to date."""
         if self.stage.is_wide:
+            if ranks.world_size() > 1:
+                raise BadInput("under torchrun one shard is done at a time", fix="name it with --shard I")
             missing = self.list_missing()
             if missing is None:
                 return False
@@ -218,9 +232,17 @@ class Job:
             return True
         if not self.stage.always and record.is_done(self.out, self.key):
             return False
+        if ranks.rank():
+            return self._follow()
         with self._locked():
             record.open_part(self.part, self.key)
             self._work(self.part, self.out)
+        return True
+
+    def _follow(self, shard: int | None = None) -> bool:
+        """A rank above 0 computes along with rank 0; the folder that it gets is thrown away."""
+        with tempfile.TemporaryDirectory(prefix="syndet-rank-") as folder:
+            resolve(self.stage.run)(self.context(Path(folder), shard=shard))
         return True
 
     def _work(self, part: Path, out: Path, shard: int | None = None) -> None:
@@ -299,6 +321,8 @@ class Job:
             raise BadInput(f"--shard {shard}: there are {self.num_shards} shards, numbered from 0")
         if self.shard_done(shard):
             return False
+        if ranks.rank():
+            return self._follow(shard)
         if record.read_json(self.part / record.KEY_FILE) != {"key": self.key}:
             self.list_missing()
         self._check_disk()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from suite import ranks
 from suite.config import dump, load_config
 from suite.errors import BadInput, guard
 from suite.stage import STOP, Job, Stage
@@ -98,10 +99,12 @@ def _run(stages: Mapping[str, Stage], schema: type, args: argparse.Namespace) ->
         return _say(stage, job.run_shard(shard), f" shard {shard}")
     if stage.is_wide and args.gather:
         return _say(stage, job.gather(), "")
-    print(f"# resolved config of {stage.system}.{stage.name}\n{dump(config)}", file=sys.stderr)
+    if ranks.rank() == 0:
+        print(f"# resolved config of {stage.system}.{stage.name}\n{dump(config)}", file=sys.stderr)
     return _say(stage, job.run(), "")
 
 
 def _say(stage: Stage, worked: bool, what: str) -> int:
-    print(f"{stage.system}.{stage.name}{what}: {'done' if worked else 'up to date'}")
+    if ranks.rank() == 0:
+        print(f"{stage.system}.{stage.name}{what}: {'done' if worked else 'up to date'}")
     return 0
