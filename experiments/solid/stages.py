@@ -158,14 +158,14 @@ STAGES = {
             "pretrain", "train the detector to find the objects of the queries; no label is read",
             "learn.pretrain.stage:run", toolchain="detectron2",
             version=1, inputs=("clean", "store", "targets", "queries", "check"), config=("detector", "pretrain"),
-            decides=("torch", "torchvision", "numpy", "pillow"),
+            decides=("torch", "torchvision", "numpy", "pillow"), ranks=True,
         ),
         _stage(
             "finetune", "fine-tune on the target set, once from each initialisation",
             "learn.finetune.stage:run", toolchain="detectron2",
             version=1, inputs=("pretrain",), config=("detector", "target_set", "finetune"),
             decides=("torch", "torchvision", "numpy", "pillow"),
-            outside=finetune_state, num_shards=num_arms,
+            outside=finetune_state, num_shards=num_arms, ranks=True,
         ),
         _stage(
             "evaluate", "box and mask AP of every fine-tuned detector",
