@@ -78,7 +78,7 @@ def kmeans_shapes(sizes_wh: np.ndarray, num_shapes: int, rng: np.random.Generato
 
 
 def _spread_out(sizes: np.ndarray, num_shapes: int, rng: np.random.Generator) -> np.ndarray:
-    """First centres (A, 2) of k-means++: each drawn in proportion to the squared distance from those before."""
+    """First centres (A, 2) of k-means++: each drawn in proportion to its squared distance to those before."""
     chosen = [sizes[rng.integers(len(sizes))]]
     while len(chosen) < num_shapes:
         distance = 1 - _centred_iou(sizes, np.array(chosen)).max(axis=1)

@@ -46,7 +46,7 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def box_ioa(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over the area of b, (..., M, P): how much of each b (..., P, 4) lies in each a (..., M, 4)."""
+    """Share of each b (..., P, 4) that lies inside each a (..., M, 4): (..., M, P) in [0, 1]."""
     return box_intersection(a, b) / box_area(b).unsqueeze(-2).clamp(min=EMPTY)
 
 
@@ -86,8 +86,8 @@ def nms_class_wise(boxes: Tensor, scores: Tensor, labels: Tensor, max_iou: float
     """Indices int64 (k,) that survive non-maximum suppression within each class, best score first.
 
     From boxes (n, 4), scores (n,), labels int64 (n,). A box falls to a better one of its class if their IoU
-    is above `max_iou`. All classes go in one call: each is moved to a place of its own, where it can't meet the
-    others; in float64, since far from the origin float32 has too few digits left for the overlap.
+    is above `max_iou`. All classes go in one call: each is moved to a place of its own, where it can't meet
+    the others; in float64, since far from the origin float32 has too few digits left for the overlap.
     """
     if not len(boxes):
         return labels.new_zeros(0)

@@ -170,8 +170,9 @@ class DenseConfig:
             "train.log_every": train.log_every, "train.eval_every": train.eval_every,
             "train.checkpoint_every": train.checkpoint_every, "train.threads": train.threads,
             "train.max_steps": 1 if train.max_steps is None else train.max_steps,
-            "evaluate.batch_size": self.evaluate.batch_size, "model.network.head_channels": model.network.head_channels,
-            "evaluate.max_detections": self.evaluate.max_detections, "evaluate.top": self.evaluate.top,
+            "model.network.head_channels": model.network.head_channels,
+            "evaluate.batch_size": self.evaluate.batch_size, "evaluate.top": self.evaluate.top,
+            "evaluate.max_detections": self.evaluate.max_detections,
         }  # fmt: skip
         for name, value in counts.items():
             if value <= 0:
@@ -194,6 +195,7 @@ def variant(config: DenseConfig, name: str) -> DenseConfig:
             config,
             model=replace(config.model, box_head="none", flatten="published"),
             anchors=replace(config.anchors, grid="published"),
+            assign=replace(config.assign, rule="published"),
             loss=replace(config.loss, kind="bce_focal", alpha=None, detach_weight=True),
             train=replace(config.train, shuffle=False, clip_norm=0.0),
             evaluate=replace(config.evaluate, class_wise=False, batch_norm="batch"),

@@ -56,7 +56,7 @@ class Network:
 
 @dataclass(frozen=True)
 class AnchorShapes:
-    """Sizes s and ratios r = height / width; anchors.py makes w = s / sqrt(r), h = s sqrt(r) of every pair."""
+    """Sizes s and ratios r = height / width; anchors.py makes w = s / sqrt(r), h = s sqrt(r) of each pair."""
 
     sizes: tuple[float, ...]
     ratios: tuple[float, ...]
@@ -85,7 +85,7 @@ MASTER = Preset(  # published code, branch master
 RESEARCH = Preset(  # published code, branch research
     Network(stem_channels=25, blocks=((64, 1), (128, 2), (128, 1), (256, 2)), shortcut="conv1_bn",
             activation="leaky_relu", head_channels=128, head_bias=False, last_bias=-9.0, init="kaiming"),
-    AnchorShapes(sizes=tuple(float(size) for size in range(40, 80, 5)), ratios=(1.0, 2.0, 0.5), unit="pixels"),
+    AnchorShapes(sizes=(40, 45, 50, 55, 60, 65, 70, 75), ratios=(1.0, 2.0, 0.5), unit="pixels"),
 )
 # fmt: on
 # The head holds 84 % of master's multiplications; a quarter of its width is a tenth of that work.
@@ -95,7 +95,7 @@ PRESETS = {"master": MASTER, "research": RESEARCH, "cpu": CPU}
 
 
 def get_preset(name: str, *, head_channels: int | None = None) -> Preset:
-    """The preset of that name, with another head width if one is given. Raises BadInput for an unknown one."""
+    """The preset of that name, with another head width if given; raises BadInput for an unknown name."""
     if name not in PRESETS:
         raise BadInput(f"unknown preset {name!r}", fix=f"choose one of {', '.join(PRESETS)}")
     preset = PRESETS[name]
