@@ -108,6 +108,34 @@ class SolidStore:
             scene=unpack_scene(self._bytes(row, "scenes", "targets", index)),
         )
 
+    def read_picture(self, index: int, num_boxes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Picture (H, W, 3) uint8 RGB and label map (H, W) uint8 of a finished sample of `num_boxes` objects.
+
+        Opens two arrays where `read_target` opens ten: for a loader that keeps the small ones in an index.
+        MissingSample: the picture's data is lost; BadInput: it is damaged.
+        """
+        row, name = _Row(self, "targets", index), self._name("targets", index)
+        label_map = row("label_maps")
+        if label_map.max() != num_boxes:  # a deleted shard file reads as zeros, without an error
+            raise BadInput(f"label map holds {label_map.max()} of {num_boxes} objects", file=name)
+        data = self._bytes(row, "images", "targets", index)
+        try:
+            rgb = decode_png(data)
+        except BadInput as error:
+            raise BadInput(str(error), file=name) from None
+        if rgb.shape[:2] != label_map.shape:
+            raise BadInput(f"picture and label map differ: {rgb.shape}, {label_map.shape}", file=name)
+        return rgb, label_map
+
+    def read_column(self, group: Group, name: str, shard: int) -> np.ndarray:
+        """One array over all rows of a shard, for building an index. BadInput if its file does not decode."""
+        rows = self.layout.shard_rows(group, shard)
+        try:
+            return self._array(group, name)[rows.start : rows.stop]
+        except (ValueError, RuntimeError, TypeError, zlib.error) as error:  # what zarr's codecs raise
+            file = shard_files(self.path, group, shard)[name]
+            raise BadInput(f"{name} does not decode ({error})", file=file) from None
+
     def read_scene(self, index: int) -> str:
         """The scene file of one target, JSON."""
         return unpack_scene(self._bytes(self._finished("targets", index), "scenes", "targets", index))
