@@ -25,7 +25,7 @@ def tiny_config():
 
 @pytest.fixture(scope="session")
 def store_folder(tmp_path_factory) -> Path:
-    """A finished create-store folder: 12 pictures of 48 x 64, 6 classes with 3 queries each. Do not write to it.
+    """A finished create-store folder: 12 pictures of 48 x 64, 6 classes with 3 queries. Do not write to it.
 
     The pictures are textured rectangles; each class has its colour, on targets and on queries.
     """
@@ -51,3 +51,11 @@ def with_pretrain(tiny_config):
         return dataclasses.replace(tiny_config, pretrain=dataclasses.replace(tiny_config.pretrain, **changes))
 
     return change
+
+
+@pytest.fixture
+def target_settings(tmp_path):
+    """A `target_set` of ten training and five test pictures in `tmp_path`, three classes."""
+    from tests.solid.learn.coco_sets import write_target_set
+
+    return write_target_set(tmp_path)

@@ -73,8 +73,8 @@ def read_queries(
     """Class ids and BGR (3, h, w) pictures of the first `num_queries` classes whose picture can be read.
 
     A view that cannot be read is counted and replaced by another view of its class, a class without any by
-    the next one in the order, so fewer come back only where the classes run out. `picture_of`: the class whose
-    picture is shown for a class; default its own.
+    the next one in the order, so fewer come back only where the classes run out. `picture_of`: the class
+    whose picture is shown for a class; default its own.
     """
     ids: list[int] = []
     pictures: list[np.ndarray] = []

@@ -54,9 +54,9 @@ class ChunkCacheSampler:
     """The published order (SOLID code, pre-training loader), as a function of (seed, step, rank).
 
     The shards are shuffled; whole shards are taken until at least `cache_size` pictures are at hand; these
-    are walked twice, in two independent orders; then the next shards are taken, without end. Every rank does so
-    on its own with the whole set. The last cache before the list of shards is shuffled anew may be smaller.
-    Only the order is kept: pictures are read one by one, so memory does not grow with the cache.
+    are walked twice, in two independent orders; then the next shards are taken, without end. Every rank does
+    so on its own with the whole set. The last cache before the list of shards is shuffled anew may be
+    smaller. Only the order is kept: pictures are read one by one, so memory does not grow with the cache.
     """
 
     STREAM = "solid.pretrain.chunk_cache"
