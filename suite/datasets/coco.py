@@ -33,6 +33,7 @@ def read_coco(
     max_bad_share: float = 0.01,
     box_tolerance: float = BOX_TOLERANCE,
     require_annotations: bool = True,
+    masks: bool = True,
 ) -> CocoSet:
     """Read and check a COCO file of boxes and masks.
 
@@ -40,10 +41,11 @@ def read_coco(
     compared. `on_bad`, `max_bad_share`: see `suite.datasets.faults`; the share is taken of images and of
     annotations. `box_tolerance`: pixels that a box or polygon may stand out of the picture; such boxes are
     kept as written. `require_annotations=False` accepts a set without a single annotation (unlabelled
-    pictures). Raises BadInput: one line with the file, what is wrong, which id, and what to do.
+    pictures). `masks=False` leaves the segmentations out, unread and unchecked: most of a large file.
+    Raises BadInput: one line with the file, what is wrong, which id, and what to do.
     """
     path = Path(path)
-    tree = read_json(path)
+    tree = read_json(path, leave_out=None if masks else "segmentation")
     if not isinstance(tree, dict):
         raise BadInput(
             "not a COCO file: the top level is no object", file=path, fix=f"it needs {', '.join(LISTS)}"
@@ -70,8 +72,11 @@ def read_coco(
     )
 
 
-def read_json(path: Path) -> Any:
-    """The JSON value of a file; BadInput says whether it is missing, empty, cut off or no JSON."""
+def read_json(path: Path, *, leave_out: str | None = None) -> Any:
+    """The JSON value of a file; BadInput says whether it is missing, empty, cut off or no JSON.
+
+    `leave_out`: a key dropped from every object as soon as it is parsed, so that its values never add up.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -82,8 +87,12 @@ def read_json(path: Path) -> Any:
         raise BadInput("not JSON (not even UTF-8 text)", file=path, fix="check which file this is") from None
     if not text.strip():
         raise BadInput("the file is empty", file=path, fix="copy or make it again")
+
+    def without(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: value for key, value in pairs if key != leave_out}
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=without if leave_out else None)
     except json.JSONDecodeError as error:
         # A cut file fails at its last characters: an open bracket, a string or number that never ends.
         unterminated = "Unterminated" in error.msg or not text[error.pos :].strip()
