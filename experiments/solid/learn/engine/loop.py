@@ -26,6 +26,7 @@ from suite.stage import STOP, Context
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
+_NOT_FINITE = "look at these samples, or lower the learning rate; the last checkpoint is from before"
 
 Scalars = dict[str, torch.Tensor | float]
 
@@ -64,7 +65,7 @@ def train_loop(
     begun = perf_counter()
     with ctx.progress(iterations, done=first) as bar:
         for index in range(first, iterations):
-            run.window.add(run.checked(step(index), index, sample_ids))
+            run.window.add(run.checked(run.stepped(step, index, sample_ids), index, sample_ids))
             done = index + 1
             if done == 1 or done % log_every == 0 or done == iterations:
                 run.log(done, on_log)
@@ -179,6 +180,18 @@ class _Run:
             append_jsonl(self.ctx.out / METRICS, row)
         self.ctx.event("trained", iteration=done, total_loss=row.get("total_loss"))
 
+    def stepped(
+        self, step: Callable[[int], Scalars], index: int, sample_ids: Callable[[], list[Any]]
+    ) -> Scalars:
+        """One step; detectron2's own refusal of boxes that are not finite gets the samples' names."""
+        try:
+            return step(index)
+        except FloatingPointError as error:
+            samples = ", ".join(map(str, sample_ids()))
+            raise BadInput(
+                f"{self.ctx.label}: {error} (iteration {index}; samples {samples})", fix=_NOT_FINITE
+            ) from None
+
     def checked(
         self, values: Scalars, index: int, sample_ids: Callable[[], list[Any]]
     ) -> tuple[dict[str, float], dict[str, float]]:
@@ -206,5 +219,5 @@ class _Run:
         raise BadInput(
             f"{self.ctx.label}: a loss is not finite at iteration {index}: {parts}; samples"
             f" {', '.join(map(str, samples))}",
-            fix="look at these samples, or lower the learning rate; the last checkpoint is from before",
+            fix=_NOT_FINITE,
         )
