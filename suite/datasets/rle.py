@@ -72,3 +72,28 @@ def rle_pixels(rle: Mapping[str, Any]) -> np.ndarray:
 def rle_area(rle: Mapping[str, Any]) -> int:
     """Number of foreground pixels of a checked RLE."""
     return int(rle_counts(rle["counts"])[1::2].sum())
+
+
+def encode_rle(mask: np.ndarray) -> dict[str, Any]:
+    """Compressed RLE {"size": [height, width], "counts": str} of a mask bool (height, width)."""
+    height, width = mask.shape
+    flat = mask.T.astype(bool).ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    first = [0] if flat.size and flat[0] else []  # a background run of no pixels comes first
+    return {
+        "size": [height, width],
+        "counts": _compress(np.diff(np.concatenate([[0], first, edges, [flat.size]]).astype(np.int64))),
+    }
+
+
+def _compress(counts: np.ndarray) -> str:
+    differences = counts.copy()
+    differences[3:] -= counts[1:-2]
+    text = []
+    for value in differences.tolist():
+        more = True
+        while more:
+            low, value = value & 31, value >> 5  # arithmetic shift: a negative number ends in -1
+            more = value != (-1 if low & 16 else 0)
+            text.append(chr(48 + (low | (32 if more else 0))))
+    return "".join(text)

@@ -48,7 +48,7 @@ def compose_target(
     this draw leads nowhere: draw again with the next attempt.
     """
     room = rooms.rooms[rng.integers(len(rooms.rooms))]
-    choice = _dress_room(rng, config, room)
+    choice = dress_room(rng, config, room)
     grid = room_grid(room, config.rooms.footprint, config.layout.cells_per_unit)
     pinhole, camera, camera_tries = find_camera(rng, config, room=room, grid=grid)
     placer = Placer(config, room=room, grid=grid, meshes=meshes, camera=pinhole)
@@ -72,14 +72,14 @@ def compose_target(
         fov=float(config.render.fov),
         camera=camera,
         room=choice,
-        world=_world(config),
+        world=scene_world(config),
         objects=tuple(placer.objects),
         lights=lights,
         shots=(),
         attempted=attempted,
         drawn=tuple(placer.drawn),
         camera_tries=camera_tries,
-        cycles_seed=_cycles_seed(rng),
+        cycles_seed=draw_cycles_seed(rng),
     )
 
 
@@ -113,14 +113,14 @@ def compose_query(
         fov=float(config.render.fov),
         camera=None,
         room=None,
-        world=_world(config),
+        world=scene_world(config),
         objects=(placed,),
         lights=(),
         shots=_turntable(config),
         attempted=1,
         drawn=(Draw(name="0", class_id=class_id, size=size, bin=size_bin, rules=_NO_RULES, placed=True),),
         camera_tries=1,
-        cycles_seed=_cycles_seed(rng),
+        cycles_seed=draw_cycles_seed(rng),
     )
 
 
@@ -140,7 +140,7 @@ def _turntable(config: SolidConfig) -> tuple[Shot, ...]:
     return tuple(shots)
 
 
-def _dress_room(rng: np.random.Generator, config: SolidConfig, room: Room) -> RoomChoice:
+def dress_room(rng: np.random.Generator, config: SolidConfig, room: Room) -> RoomChoice:
     """A texture for every material, a strength for every ceiling; sorted, so file order decides nothing."""
     textures = {
         name: candidates[rng.integers(len(candidates))]
@@ -153,11 +153,13 @@ def _dress_room(rng: np.random.Generator, config: SolidConfig, room: Room) -> Ro
     return RoomChoice(id=room.id, textures=textures, ceiling_strength=strengths)
 
 
-def _world(config: SolidConfig) -> World:
+def scene_world(config: SolidConfig) -> World:
+    """The light from everywhere that the settings name."""
     return World(
         color=tuple(float(c) for c in config.render.world_color), strength=float(config.render.world_strength)
     )
 
 
-def _cycles_seed(rng: np.random.Generator) -> int:
+def draw_cycles_seed(rng: np.random.Generator) -> int:
+    """The seed of the path tracer's noise."""
     return int(rng.integers(2**31 - 1))
