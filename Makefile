@@ -1,11 +1,11 @@
 # `make help` lists what exists. Settings come on the command line: make reproduce-solid SCALE=small SEED=1
 # Nothing is to be installed first: workflow/run makes the environments that a target needs.
 
-export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE
+export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT
 RUN := workflow/run
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce-solid reproduce plan status logs shell report fetch-meshes doctor gpu-check images test lint clean
+.PHONY: help reproduce-solid reproduce plan status logs shell report fetch-meshes tabletop doctor gpu-check images test lint clean
 
 help: ## this page
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ report: ## one page that leads to the report of every run
 
 fetch-meshes: ## download packages with more meshes for SOLID (300 MB, by digest) into data/packages
 	@$(RUN) fetch-meshes
+
+tabletop: ## render the embedded target set again and compare (COUNT=20: that many pictures)
+	@$(RUN) tabletop
 
 doctor: ## what is missing on this machine, each line with its remedy
 	@$(RUN) doctor

@@ -21,11 +21,11 @@ KEEP = (".gitkeep",)
 
 
 def doomed(runs: Path) -> list[Path]:
-    """What `clean` deletes: the runs (system/scale/seed) and the overview page, nothing else that may lie
-    there.
+    """What `clean` deletes: the runs (system/scale/seed), the overview page and what `make tabletop` made,
+    nothing else that may lie there.
     """
     found = [path.parent for path in runs.glob("*/*/seed*/logs") if path.parent.is_dir()]
-    return sorted([*found, *(path for path in (runs / "report",) if path.is_dir())])
+    return sorted([*found, *(path for path in (runs / "report", runs / "tabletop") if path.is_dir())])
 
 
 def folder_size(folder: Path) -> int:

@@ -1,5 +1,6 @@
 """The command line of the suite. Every option's default comes from the environment variable that the Makefile
-exports (SCALE, SEED, PLACE, ACCEL, DEVICE, JOBS, PAPER, STAGE, TOOLCHAIN), an empty one counting as unset.
+exports (SCALE, SEED, PLACE, ACCEL, DEVICE, JOBS, PAPER, STAGE, TOOLCHAIN, COUNT), an empty one counting as
+unset.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--scale", default=setting("SCALE", "smoke"), help="default $SCALE or smoke")
 
     add("fetch-meshes", _fetch_meshes, "download the packages that SOLID's meshes can be extended from")
+
+    tabletop = add("tabletop", _tabletop, "render the embedded target set again and compare it")
+    tabletop.add_argument("--count", default=setting("COUNT", ""), help="pictures (default $COUNT, or all)")
+    add_place_options(tabletop)
 
     images = add("images", _images, "build the container images of all toolchains, or of one")
     images.add_argument(
@@ -197,6 +202,12 @@ def _fetch_meshes(options: argparse.Namespace) -> int:
     from suite.tools import fetch_meshes
 
     return fetch_meshes()
+
+
+def _tabletop(options: argparse.Namespace) -> int:
+    from suite.tools import tabletop
+
+    return tabletop(options.count, place=options.place, accel=options.accel)
 
 
 def _images(options: argparse.Namespace) -> int:

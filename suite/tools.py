@@ -1,5 +1,5 @@
-"""The small commands: shell, gpu-check, doctor, fetch-meshes, images, test. Each starts another program and
-returns its exit code.
+"""The small commands: shell, gpu-check, doctor, fetch-meshes, tabletop, images, test. Each starts another
+program and returns its exit code.
 """
 
 from __future__ import annotations
@@ -101,6 +101,26 @@ def fetch_meshes() -> int:
     if code == EXIT_OK:
         say("next: make reproduce-solid OVERRIDES='meshes.packages=data/packages meshes.num_classes=64'")
     return code
+
+
+def tabletop(count: str, *, place: str, accel: str) -> int:
+    """assets/tabletop rendered again into RUNS_DIR/tabletop and compared, in Blender's environment; 1 if they
+    differ. Pixels are those of a CPU on every machine, so no device is asked for.
+    """
+    if count and not count.isdecimal():
+        raise BadInput(f"COUNT={count} is not a whole number", fix="leave it out for all pictures")
+    place = pick_place(place)
+    where = Place(
+        name=place, toolchain="blender", package="assets.make.tabletop", accel=pick_accel(accel, "cpu")
+    )
+    out = where.runs_dir / "tabletop"
+    out.mkdir(parents=True, exist_ok=True)
+    words = ["--out", str(out), "--compare", *(["--count", count] if count else [])]
+    if place == "docker":
+        compose = [*where.compose(), "run", "--rm", "-T", "blender", "python", "-m", where.package]
+        return call([*compose, *(where.inside(word) for word in words)], where.environment({}))
+    python = HERE_PYTHON if place == "here" else environment_python("blender", where.accel)
+    return call([python, "-m", where.package, *words], where.environment({}))
 
 
 def images(toolchain: str, *, accel: str) -> int:

@@ -22,6 +22,7 @@ COMMANDS = {  # target -> what it starts
     "shell": "workflow/run shell",
     "report": "workflow/run report",
     "fetch-meshes": "workflow/run fetch-meshes",
+    "tabletop": "workflow/run tabletop",
     "doctor": "workflow/run doctor",
     "gpu-check": "workflow/run gpu-check",
     "images": "workflow/run images",
@@ -30,7 +31,7 @@ COMMANDS = {  # target -> what it starts
     "clean": "workflow/run clean",
 }
 SETTINGS = (
-    "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE"
+    "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT"
 ).split()
 
 
