@@ -92,7 +92,7 @@ def write_set(
     is_new = not Path(db_path).exists()
     conn = create(db_path) if is_new else _connect(db_path, mode="rw")
     try:
-        with contextlib.closing(conn), _transaction(conn):
+        with contextlib.closing(conn), transaction(conn):
             _insert(conn, coco, usable, split)
             facts = {"source": source.name, "sha256": file_digest(source)}
             facts = [(f"{split}.{key}", value) for key, value in facts.items()]
@@ -174,7 +174,7 @@ def create(path: str | Path) -> sqlite3.Connection:
         raise BadInput("stands already", file=path, fix="choose another name, or remove it")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     conn = _open(path, "rwc")
-    with _transaction(conn):
+    with transaction(conn):
         for statement in TABLES.split(";\n"):
             conn.execute(statement)
         conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -219,7 +219,7 @@ def _connect(path: str | Path, *, mode: str) -> sqlite3.Connection:
 
 
 def _open(path: str | Path, mode: str) -> sqlite3.Connection:
-    # isolation_level=None: the module begins no transactions of its own, `_transaction` does
+    # isolation_level=None: the module begins no transactions of its own, `transaction` does
     try:
         conn = sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None)
     except sqlite3.OperationalError as error:
@@ -231,7 +231,8 @@ def _open(path: str | Path, mode: str) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def _transaction(conn: sqlite3.Connection) -> Iterator[None]:
+def transaction(conn: sqlite3.Connection) -> Iterator[None]:
+    """All statements of the block, or after any error none of them."""
     conn.execute("BEGIN IMMEDIATE")
     try:
         yield

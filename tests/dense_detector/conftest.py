@@ -1,4 +1,4 @@
-"""These tests run in the environment of the toolchain `detectron2`; where torch is absent the folder is skipped."""
+"""The tests of this folder run in the toolchain `detectron2`; without torch they are skipped."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
     path = make_mini_coco(folder, num_images=12, seed=0)     # folder/annotations.json, folder/images/*.jpg
 
-Scenes of 160x120 on value noise with 1 to 4 objects of three classes under their true COCO ids: person (1: head,
-torso, legs), car (3: body, cabin, wheels), dog (18: body, head, legs). Objects overlap; one that is hidden to
-three quarters is no annotation. Some scenes hold a crowd row, picture 2 has no annotation, picture 3 is a grey
-JPEG.
+Scenes of 160x120 on value noise with 1 to 4 objects of three classes under their true COCO ids: person (1:
+head, torso, legs), car (3: body, cabin, wheels), dog (18: body, head, legs). Objects overlap; one that is hidden
+to three quarters is no annotation. Some scenes hold a crowd row, picture 2 has no annotation, picture 3 is a
+grey JPEG.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ QUALITY = 92
 
 
 def make_mini_coco(folder: Path, *, num_images: int = 12, seed: int = 0, first_id: int = 1) -> Path:
-    """Write the set; returns the path of annotations.json. Picture and annotation ids count from `first_id`."""
+    """Write the set; returns the path of annotations.json. All ids count from `first_id`."""
     (folder / "images").mkdir(parents=True)
     images, annotations = [], []
     for place in range(num_images):
