@@ -88,18 +88,14 @@ def force_matches(iou: Tensor, min_iou: float) -> tuple[Tensor, Tensor, Tensor]:
     free and overlaps it. So two boxes that share a best anchor get one each. Returns int64 (F,) three times:
     picture, box (row of M), anchor of the F boxes whose best IoU is >= min_iou.
     """
-    num_pictures, num_boxes, num_anchors = iou.shape
-    # At most M - 1 anchors are taken when the last box chooses: its M best are all that it can need.
-    candidate_iou, candidate = iou.topk(min(num_boxes, num_anchors), dim=2)  # (N, M, M), falling
-    best = candidate_iou[..., 0]  # (N, M)
-    picture = torch.arange(num_pictures, device=iou.device)
-    taken = torch.full((num_pictures, num_boxes), -1, device=iou.device)  # (N, M) anchor of each box
-    for box in best.argsort(dim=1, descending=True, stable=True).unbind(1):  # (N,) one box of each picture
-        mine, overlap = candidate[picture, box], candidate_iou[picture, box]  # (N, M)
-        free = (mine[:, :, None] != taken[:, None, :]).all(dim=2) & (overlap > 0)  # (N, M)
-        first = free.int().argmax(dim=1)
-        wanted = free.any(dim=1) & (best[picture, box] >= min_iou)
-        taken[picture, box] = torch.where(wanted, mine[picture, first], -1)
+    best, left = iou.amax(dim=2), iou.clone()  # (N, M); (N, M, P) overlaps with free anchors
+    taken = torch.full_like(best, -1, dtype=torch.int64)  # (N, M) anchor of each box
+    picture = torch.arange(len(iou), device=iou.device)
+    for box in best.argsort(dim=1, descending=True, stable=True).unbind(1):  # (N,): one box of each picture
+        overlap, anchor = left[picture, box].max(dim=1)  # (N,); of equal ones the first
+        wanted = (best[picture, box] >= min_iou) & (overlap > 0)
+        taken[picture, box] = torch.where(wanted, anchor, -1)
+        left[picture, :, anchor] *= ~wanted[:, None]
     picture, box = (taken >= 0).nonzero(as_tuple=True)
     return picture, box, taken[picture, box]
 
@@ -112,7 +108,9 @@ def atss_overlaps(iou: Tensor, anchors: Tensor, boxes: Tensor, valid: Tensor) ->
     """
     anchor_xy = (anchors[:, :2] + anchors[:, 2:]) / 2  # (P, 2)
     box_xy = (boxes[..., :2] + boxes[..., 2:]) / 2  # (N, M, 2)
-    distance = torch.cdist(box_xy, anchor_xy.expand(len(boxes), -1, -1))  # (N, M, P)
+    # By differences: cdist's matrix product is quicker, but too inexact to tell neighbours apart.
+    dx, dy = (box_xy[..., None] - anchor_xy.T).unbind(2)  # (N, M, P) each
+    distance = dx.square_().add_(dy.square_())
     shapes = int((anchor_xy == anchor_xy[0]).all(dim=1).sum())  # A: anchors of a cell share its centre
     near = distance.topk(min(ATSS_CELLS * shapes, len(anchors)), dim=2, largest=False).indices  # (N, M, k)
     near_iou = iou.gather(2, near)

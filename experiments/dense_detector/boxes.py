@@ -26,28 +26,32 @@ def box_area(boxes: Tensor) -> Tensor:
     return width_height[..., 0] * width_height[..., 1]
 
 
+@torch.no_grad()
 def box_intersection(a: Tensor, b: Tensor) -> Tensor:
     """Common areas (..., M, P) of boxes a (..., M, 4) and b (..., P, 4); leading dimensions broadcast.
 
-    Works coordinate by coordinate: the largest temporary is as big as the result, not twice or four times.
+    Works coordinate by coordinate and in place, on contiguous columns of b: of the M * P numbers of a result
+    there are never more than three copies. Overlaps are for choosing, they carry no gradient.
     """
     ax1, ay1, ax2, ay2 = a.unsqueeze(-2).unbind(-1)  # each (..., M, 1)
-    bx1, by1, bx2, by2 = b.unsqueeze(-3).unbind(-1)  # each (..., 1, P)
-    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp_(min=0)
-    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp_(min=0)
+    bx1, by1, bx2, by2 = (column.contiguous() for column in b.unsqueeze(-3).unbind(-1))  # each (..., 1, P)
+    width = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)
+    height = torch.minimum(ay2, by2).sub_(torch.maximum(ay1, by1)).clamp_(min=0)
     return width.mul_(height)
 
 
+@torch.no_grad()
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union (..., M, P) in [0, 1] of boxes a (..., M, 4) and b (..., P, 4)."""
     common = box_intersection(a, b)
-    union = box_area(a).unsqueeze(-1) + box_area(b).unsqueeze(-2) - common
-    return common / union.clamp_(min=EMPTY)
+    union = (box_area(a).unsqueeze(-1) + box_area(b).unsqueeze(-2)).sub_(common)
+    return common.div_(union.clamp_(min=EMPTY))
 
 
+@torch.no_grad()
 def box_ioa(a: Tensor, b: Tensor) -> Tensor:
     """Share of each b (..., P, 4) that lies inside each a (..., M, 4): (..., M, P) in [0, 1]."""
-    return box_intersection(a, b) / box_area(b).unsqueeze(-2).clamp(min=EMPTY)
+    return box_intersection(a, b).div_(box_area(b).unsqueeze(-2).clamp(min=EMPTY))
 
 
 def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
