@@ -23,13 +23,14 @@ import itertools
 import math
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from suite.datasets import CocoAnnotation, CocoCategory, CocoImage, CocoSet
 from suite.errors import BadInput
+from suite.seeds import item_rng
 
 AreaPolicy = Literal["ignore", "drop", "image"]
 ALL_AREAS = (0.0, math.inf)
@@ -182,6 +183,24 @@ def _empty(conn: sqlite3.Connection, split: str, names: list[str], area: tuple[f
 
 def _file(conn: sqlite3.Connection) -> str:
     return conn.execute("PRAGMA database_list").fetchone()["file"]
+
+
+def hash_split(selection: Selection, *, share: float, seed: int) -> tuple[Selection, Selection]:
+    """(rest, held out): each picture's fate hangs on (seed, image id) alone, about `share` are held out.
+
+    So a picture stays on its side whatever else is selected. Raises BadInput where a side comes out empty.
+    """
+    held = [item_rng(seed, "dense.split", image.image_id).random() < share for image in selection.images]
+    sides = []
+    for wanted in (False, True):
+        images = tuple(i for i, flag in zip(selection.images, held, strict=True) if flag is wanted)
+        if not any(len(image.boxes) for image in images):
+            what = (
+                f"a share of {share:g} of {len(selection.images)} pictures leaves a side of the split empty"
+            )
+            raise BadInput(what, fix="give a validation set, or another share")
+        sides.append(replace(selection, images=images))
+    return sides[0], sides[1]
 
 
 def ground_truth(selection: Selection) -> CocoSet:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from experiments.dense_detector.db import check_split, open_read_only, open_to_write, transaction
 from suite.datasets import CocoImage
@@ -24,13 +23,7 @@ from suite.datasets.pictures import check_picture
 from suite.errors import BadInput
 from suite.progress import Progress
 
-
-class Place(Protocol):
-    """A split: its database, its name there, its folder of pictures."""
-
-    database: Path
-    name: str
-    images_dir: Path
+OF_SPLIT = "WHERE :split IS NULL OR split = :split"
 
 
 @dataclass(frozen=True)
@@ -48,9 +41,14 @@ class Verification:
 
 
 def verify(
-    db_path: str | Path, images_dir: str | Path, *, split: str, workers: int = 2, max_bad_share: float = 0.01
+    db_path: str | Path,
+    images_dir: str | Path,
+    *,
+    split: str | None = None,
+    workers: int = 2,
+    max_bad_share: float = 0.01,
 ) -> Verification:
-    """Check the pictures of a split and write the skip list.
+    """Check the pictures of a split (None: of the whole database) and write the skip list.
 
     `workers`: threads that decode. Raises BadInput where more than `max_bad_share` of the pictures are
     unusable (the list is written all the same) and where the folder is missing.
@@ -75,26 +73,19 @@ def verify(
     return Verification(len(images), dict(sorted(kinds.items())), examples)
 
 
-def mark_unusable(place: Place) -> dict[str, Any]:
-    """`verify` of a split, as a tree for JSON."""
-    found = verify(place.database, place.images_dir, split=place.name)
-    return {"pictures": found.num_images, "skipped": found.faults, "examples": list(found.examples)}
-
-
-def skip_list(db_path: str | Path, split: str) -> list[tuple[str, str]]:
+def skip_list(db_path: str | Path, split: str | None = None) -> list[tuple[str, str]]:
     """(file name, reason) of the skipped pictures of a split, in the order of the ids."""
-    query = (
-        "SELECT file_name, reason FROM skipped JOIN images USING (image_id) WHERE split = ? ORDER BY image_id"
-    )
+    query = "SELECT file_name, reason FROM skipped JOIN images USING (image_id)"
     with contextlib.closing(open_read_only(db_path)) as conn:
-        return [tuple(row) for row in conn.execute(query, (split,))]
+        return [tuple(row) for row in conn.execute(f"{query} {OF_SPLIT} ORDER BY image_id", {"split": split})]
 
 
-def _images(db_path: str | Path, split: str) -> list[CocoImage]:
-    query = "SELECT image_id, file_name, width, height FROM images WHERE split = ? ORDER BY image_id"
+def _images(db_path: str | Path, split: str | None) -> list[CocoImage]:
+    query = f"SELECT image_id, file_name, width, height FROM images {OF_SPLIT} ORDER BY image_id"
     with contextlib.closing(open_read_only(db_path)) as conn:
-        check_split(conn, split, db_path)
-        return [CocoImage(*row) for row in conn.execute(query, (split,))]
+        if split is not None:
+            check_split(conn, split, db_path)
+        return [CocoImage(*row) for row in conn.execute(query, {"split": split})]
 
 
 def _faults(images: list[CocoImage], folder: Path, workers: int) -> Iterator[tuple[int, Fault | None]]:
