@@ -23,13 +23,17 @@ PER_CLASS = """
 SELECT c.category_id, c.name, count(DISTINCT a.image_id) AS pictures, TOTAL(a.iscrowd = 0) AS boxes,
        TOTAL(a.iscrowd) AS crowd, json_group_array(a.area) FILTER (WHERE a.iscrowd = 0) AS areas
 FROM categories c
-LEFT JOIN (SELECT annotations.* FROM annotations JOIN images USING (image_id) WHERE split = :split) a
+LEFT JOIN (
+    SELECT annotations.* FROM annotations JOIN images USING (image_id) WHERE :split IS NULL OR split = :split) a
     USING (category_id)
 GROUP BY c.category_id ORDER BY c.category_id
 """
-SIZES = (
-    "SELECT width, height, count(*) FROM images WHERE split = ? GROUP BY width, height ORDER BY 3 DESC, 1, 2"
-)
+OF_SPLIT = "WHERE (:split IS NULL OR split = :split)"
+SIZES = f"SELECT width, height, count(*) FROM images {OF_SPLIT} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
+WITHOUT_BOXES = f"""
+SELECT count(*) FROM images {OF_SPLIT} AND image_id NOT IN (SELECT image_id FROM annotations)
+"""
+SKIPPED = f"SELECT count(*) FROM skipped JOIN images USING (image_id) {OF_SPLIT}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class ClassStats:
 class Stats:
     """One split."""
 
-    split: str
+    split: str | None  # None: the whole database
     pictures: int
     without_boxes: int
     skipped: int
@@ -60,17 +64,16 @@ class Stats:
         return asdict(self)
 
 
-def stats(db_path: str | Path, *, split: str) -> Stats:
-    """Figures of a split. Raises BadInput for another split or file."""
+def stats(db_path: str | Path, *, split: str | None = None) -> Stats:
+    """Figures of a split (None: of the whole database). Raises BadInput for another split or file."""
     with contextlib.closing(open_read_only(db_path)) as conn:
-        check_split(conn, split, db_path)
-        sizes = tuple(tuple(row) for row in conn.execute(SIZES, (split,)))
-        classes = tuple(_class(row) for row in conn.execute(PER_CLASS, {"split": split}))
-        with_boxes = "SELECT image_id FROM annotations"
-        query = f"SELECT count(*) FROM images WHERE split = ? AND image_id NOT IN ({with_boxes})"
-        without = conn.execute(query, (split,)).fetchone()[0]
-        query = "SELECT count(*) FROM skipped JOIN images USING (image_id) WHERE split = ?"
-        skipped = conn.execute(query, (split,)).fetchone()[0]
+        if split is not None:
+            check_split(conn, split, db_path)
+        values = {"split": split}
+        sizes = tuple(tuple(row) for row in conn.execute(SIZES, values))
+        classes = tuple(_class(row) for row in conn.execute(PER_CLASS, values))
+        without = conn.execute(WITHOUT_BOXES, values).fetchone()[0]
+        skipped = conn.execute(SKIPPED, values).fetchone()[0]
     return Stats(split, sum(row[2] for row in sizes), without, skipped, sizes, classes)
 
 
@@ -84,7 +87,7 @@ def _class(row: Any) -> ClassStats:
 def describe(figures: Stats, *, max_sizes: int = 5) -> str:
     """The figures as lines of text."""
     lines = [
-        f"split {figures.split}: {figures.pictures} pictures, {figures.without_boxes} without a box, "
+        f"{figures.split or 'all splits'}: {figures.pictures} pictures, {figures.without_boxes} without a box, "
         f"{figures.skipped} on the skip list",
         "sizes: " + ", ".join(f"{w}x{h} ({n})" for w, h, n in figures.sizes[:max_sizes]),
     ]
