@@ -40,7 +40,8 @@ def pictures(count: int | None = None) -> list[tuple[str, int]]:
     if not len(TABLETOP_SPLITS) <= count <= total:
         raise BadInput(f"COUNT={count}", fix=f"choose {len(TABLETOP_SPLITS)} to {total} pictures")
     sizes = {split: max(1, count * size // total) for split, size in TABLETOP_SPLITS.items()}
-    sizes["train"] += count - sum(sizes.values())
+    for split in list(sizes)[: count - sum(sizes.values())]:  # what the divisions left over, one each
+        sizes[split] += 1
     return [(split, index) for split, size in sizes.items() for index in range(size)]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from assets.make.tabletop_plan import CONFIG, SEED, Plan, pictures
-from assets.make.tabletop_scene import compose
+from assets.make.tabletop_scene import MIN_VISIBILITY, compose, shows_enough
 from experiments.solid.annotate import Annotation, annotate, boxes_and_areas
 from experiments.solid.config import SolidConfig
 from experiments.solid.layout.failure import LayoutFailure
@@ -28,16 +28,6 @@ from suite.config import load_config
 from suite.errors import BadInput, guard
 from suite.leave import leave
 from suite.stage import STOP
-
-MIN_AREA = 120  # visible pixels of every object
-MIN_SIDE = 10  # of its box's shorter side, pixels
-MIN_VISIBILITY = 0.45  # visible pixels / pixels when alone
-
-
-def shows_enough(boxes: np.ndarray, areas: np.ndarray) -> bool:
-    """Whether all objects, with boxes (n, 4) and areas (n,) in pixels, can be learnt from."""
-    sides = boxes[:, 2:] - boxes[:, :2]  # negative for an object without a pixel
-    return bool(areas.min() >= MIN_AREA and sides.min() >= MIN_SIDE)
 
 
 class Maker:

@@ -30,6 +30,9 @@ TURNED = frozenset(("bottle", "bread", "cereal", "lemon", "milk", "mug"))
 LONGEST_SIDE = (26.0, 100.0)  # pixels of an object's rectangle within the picture
 MIN_SHARE_IN_VIEW = 0.75  # of the rectangle's area
 MAX_OVERLAP = 0.4  # of the smaller of two rectangles
+MIN_AREA = 120  # visible pixels of every object
+MIN_SIDE = 10  # of its box's shorter side, pixels
+MIN_VISIBILITY = 0.45  # visible pixels / pixels when alone
 GAP = 1e-3  # scene units between an object and the floor, so that the two do not meet
 _NO_RULES = Rules(near=False, overlap=False, depth_order=False)
 
@@ -153,6 +156,12 @@ def intersection(one: Rectangle, other: Rectangle) -> Rectangle | None:
     return shared if shared[0] < shared[2] and shared[1] < shared[3] else None
 
 
+def shows_enough(boxes: np.ndarray, areas: np.ndarray) -> bool:
+    """Whether all objects, with visible boxes (n, 4) and areas (n,) in pixels, can be learnt from."""
+    sides = boxes[:, 2:] - boxes[:, :2]  # negative for an object without a pixel
+    return bool(areas.min() >= MIN_AREA and sides.min() >= MIN_SIDE)
+
+
 def class_names(meshes: MeshLibrary) -> list[str]:
     """The names of the classes, sorted; several meshes may share one."""
     return sorted({entry["class"] for entry in meshes.classes})
@@ -180,7 +189,7 @@ def compose(
     floor = Floor(config, room=room, meshes=meshes, camera=pinhole)
     low, high = config.layout.num_objects
     attempted = int(rng.integers(low, high + 1))
-    for number, class_id in enumerate(_draw_classes(rng, config, meshes, attempted)):
+    for number, class_id in enumerate(draw_classes(rng, config, meshes, attempted)):
         if not floor.place(rng, str(number), class_id):
             raise LayoutFailure(f"no place for object {number} of {attempted}")
     lights = three_point_lights(
@@ -198,9 +207,7 @@ def compose(
     )  # fmt: skip
 
 
-def _draw_classes(
-    rng: np.random.Generator, config: SolidConfig, meshes: MeshLibrary, count: int
-) -> list[int]:
+def draw_classes(rng: np.random.Generator, config: SolidConfig, meshes: MeshLibrary, count: int) -> list[int]:
     """`count` meshes: a uniform class, by `reuse_prob` the one before, then one of its meshes."""
     names = class_names(meshes)
     chosen, name = [], ""

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as mask_api
 
 from suite.datasets.masks import decode, encode, mask_box, to_rle
-from suite.datasets.rle import check_rle, rle_area, rle_counts
+from suite.datasets.rle import check_rle, encode_rle, rle_area, rle_counts
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 
@@ -18,6 +18,13 @@ def test_masks_survive_encoding_and_the_checker_accepts_what_pycocotools_writes(
     check_rle(rle, *mask.shape)
     assert rle_area(rle) == mask.sum()
     assert (decode(rle, *mask.shape) == mask).all()
+
+
+@settings(deadline=None)
+@given(mask=MASKS, repeat=st.integers(1, 60))
+def test_the_encoder_without_pycocotools_writes_the_same_string(mask, repeat):
+    for one in (np.repeat(mask, repeat, axis=0), np.zeros_like(mask), np.ones_like(mask)):
+        assert encode_rle(one) == encode(one)
 
 
 @settings(deadline=None)
