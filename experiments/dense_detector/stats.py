@@ -24,8 +24,8 @@ SELECT c.category_id, c.name, count(DISTINCT a.image_id) AS pictures, TOTAL(a.is
        TOTAL(a.iscrowd) AS crowd, json_group_array(a.area) FILTER (WHERE a.iscrowd = 0) AS areas
 FROM categories c
 LEFT JOIN (
-    SELECT annotations.* FROM annotations JOIN images USING (image_id) WHERE :split IS NULL OR split = :split) a
-    USING (category_id)
+    SELECT annotations.* FROM annotations JOIN images USING (image_id)
+    WHERE :split IS NULL OR split = :split) a USING (category_id)
 GROUP BY c.category_id ORDER BY c.category_id
 """
 OF_SPLIT = "WHERE (:split IS NULL OR split = :split)"
@@ -87,8 +87,8 @@ def _class(row: Any) -> ClassStats:
 def describe(figures: Stats, *, max_sizes: int = 5) -> str:
     """The figures as lines of text."""
     lines = [
-        f"{figures.split or 'all splits'}: {figures.pictures} pictures, {figures.without_boxes} without a box, "
-        f"{figures.skipped} on the skip list",
+        f"{figures.split or 'all splits'}: {figures.pictures} pictures, "
+        f"{figures.without_boxes} without a box, {figures.skipped} on the skip list",
         "sizes: " + ", ".join(f"{w}x{h} ({n})" for w, h, n in figures.sizes[:max_sizes]),
     ]
     if len(figures.sizes) > max_sizes:

@@ -4,8 +4,8 @@
 
 Scenes of 160x120 on value noise with 1 to 4 objects of three classes under their true COCO ids: person (1:
 head, torso, legs), car (3: body, cabin, wheels), dog (18: body, head, legs). Objects overlap; one that is
-hidden to three quarters is no annotation. Some scenes hold a crowd row, picture 2 has no annotation, picture 3
-is a grey JPEG.
+hidden to three quarters is no annotation. Some scenes hold a crowd row, picture 2 has no annotation,
+picture 3 is a grey JPEG.
 """
 
 from __future__ import annotations
