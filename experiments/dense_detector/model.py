@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from experiments.dense_detector.presets import Network
@@ -167,6 +168,8 @@ class DenseDetector(nn.Module):
         self.class_head = ClassHead(channels, num_shapes, num_classes, network)
         self.box_head = BoxHead(channels, num_shapes, network) if box_head else None
         self.reset_parameters()
+        # Channels last in memory: the convolutions are quicker so, and flatten_head copies nothing.
+        self.to(memory_format=torch.channels_last)
 
     def reset_parameters(self) -> None:
         """Initial values of the preset."""
