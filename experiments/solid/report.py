@@ -2,9 +2,10 @@
 
     python -m experiments.solid report --config FILE --out DIR
         --clean DIR --rooms DIR --store DIR --targets DIR --queries DIR --check DIR
+        --pretrain DIR --finetune DIR --evaluate DIR
 
 The page (`index.html`) has the pictures inlined and needs no network. It reads the statistics that `check`
-wrote, so its cost does not grow with the store. Not covered: learning; this page is about the rendering half.
+wrote and the tables that the learning stages left, so its cost does not grow with the store.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.solid.config import SolidConfig
+from experiments.solid.report_learning import read_learning
 from experiments.solid.report_pictures import query_figures, target_figures
 from experiments.solid.report_plots import distribution_plots
 from experiments.solid.stages import STAGES
@@ -43,7 +45,8 @@ def run(ctx: Context) -> None:
     stages = collect(ctx.inputs.values(), STAGES)
     differences = deviations(ctx.config, load_config(SolidConfig, HERE / "configs/paper.yaml"))
     summary = summarize(store, check, statistics, stages)
-    rows = result_rows(summary)
+    learning = read_learning(ctx.inputs)
+    rows = [*result_rows(summary), *learning.results]
     write_json(ctx.out / "summary.json", {**summary, "deviations": [vars(d) for d in differences]})
     (ctx.out / "results.csv").write_text(csv_text(rows), encoding="utf-8")
     write_page(
@@ -55,11 +58,17 @@ def run(ctx: Context) -> None:
         targets=target_figures(store, read_names(store)),
         queries=query_figures(store, statistics),
         plots=distribution_plots(statistics, ctx.config.layout, phases_per_item(stages)),
+        learning=learning,
         rooms=room_rows(ctx.inputs["rooms"], statistics),
         comparison=compare(rows, read_published(), same_settings=not differences),
         stages=stages,
         links={stage.name: os.path.relpath(stage.path, ctx.final) for stage in stages},
-        main=next(stage.manifest for stage in stages if stage.name == "targets"),
+        environments={
+            title: stage.manifest
+            for name, title in (("targets", "rendering"), ("pretrain", "learning"))
+            for stage in stages
+            if stage.name == name
+        },
         deviations=differences,
     )
     ctx.count("pictures", summary["images"])

@@ -10,8 +10,10 @@ from experiments.solid.config import SolidConfig
 from experiments.solid.report import compare, read_published, result_rows, run
 from experiments.solid.store.check import check_store, summarize
 from suite.config import load_config
+from suite.errors import BadInput
 from suite.manifest import MANIFEST, write_json
 from suite.stage import Context, Stage
+from tests.solid.learning_fakes import AP50, finished_learning
 from tests.solid.store.fakes import LAYOUT, finished_run, manifest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +38,11 @@ def ctx(tmp_path):
         config=load_config(SolidConfig, ROOT / "experiments/solid/configs/tiny.yaml"),
         seed=0,
         device="cpu",
-        inputs={**folders, **{name: tmp_path / name for name in ("clean", "rooms", "check")}},
+        inputs={
+            **folders,
+            **{name: tmp_path / name for name in ("clean", "rooms", "check")},
+            **finished_learning(tmp_path),
+        },
         out=tmp_path / "report.part",
         final=tmp_path / "report",
         key="",
@@ -69,7 +75,7 @@ def test_the_page_is_one_offline_file_whose_links_lead_somewhere(ctx):
     text = (ctx.out / "index.html").read_text()
     page = Page(text)
     pictures = [r for r in page.references if r.startswith("data:image/jpeg")]
-    assert len(pictures) == 2 * LAYOUT.num_images + LAYOUT.num_classes
+    assert len(pictures) == 2 * LAYOUT.num_images + LAYOUT.num_classes + 1
     links = [r for r in page.references if not r.startswith(("data:", "#"))]
     assert "../targets/manifest.json" in links
     for link in links:
@@ -117,3 +123,42 @@ def test_only_the_published_setting_is_judged():
     small, full = (compare(rows, read_published(), same_settings=same) for same in (False, True))
     assert {row["verdict"] for row in small} == {"not comparable"}
     assert [row["verdict"] for row in full] == ["as published", "differs", "as published"]
+
+
+def test_the_page_shows_ap_of_both_initialisations_and_what_was_loaded(ctx):
+    run(ctx)
+    text = (ctx.out / "index.html").read_text()
+    assert '<td>box AP50</td><td class="n">12.5</td><td class="n">3.25</td>' in text
+    assert '<td>mask AP75</td><td class="n">1.5</td><td class="n">-</td>' in text
+    assert "2 tensors of the pre-trained detector loaded, 1 of other shapes skipped" in text
+    assert "<code>cls_score.weight</code>" in text
+    for title in ("Pre-training losses", "Fine-tuning, total loss", "top-1 retrieval, %"):
+        assert title in text
+    assert '<td>mug</td><td class="n">7</td><td class="n">12.5</td><td class="n">3.25</td>' in text
+
+
+def test_results_hold_ap_and_retrieval_and_nothing_published(ctx):
+    run(ctx)
+    with (ctx.out / "results.csv").open() as stream:
+        rows = {(r["row"], r["metric"]): r["value"] for r in csv.DictReader(stream)}
+    for init, value in AP50.items():
+        assert float(rows[f"tabletop {init}", "box AP50"]) == value
+    assert rows["tabletop random", "mask AP75"] == ""
+    assert float(rows["retrieval", "top-1, new scenes"]) == 50.0
+    assert "not found" not in rows.values()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "evaluate/summary.json",
+        "pretrain/retrieval.jsonl",
+        "finetune/00001/metrics.jsonl",
+        "evaluate/results.csv",
+    ],
+)
+def test_a_damaged_result_of_learning_is_named(ctx, path):
+    stage, _, name = path.partition("/")
+    (ctx.inputs[stage] / name).unlink()
+    with pytest.raises(BadInput, match=name):
+        run(ctx)
