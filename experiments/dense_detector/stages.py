@@ -1,0 +1,104 @@
+"""The dense detector's stages: what each reads, what decides its result, how it is cut into shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+
+from experiments.dense_detector.config import Compare, DenseConfig
+from suite.manifest import file_digest
+from suite.paths import data_path, listing_digest
+from suite.provenance import ROOT
+from suite.stage import Stage
+
+TABLETOP_LISTING = "assets/tabletop/tabletop.json"
+# What decides which boxes are taken from the databases, and how pictures become tensors.
+SELECTION = ("data.classes", "data.area", "data.area_policy")
+PICTURES = ("data.size_wh", "data.grey")
+
+
+def annotation_state(config: DenseConfig) -> list[str | None]:
+    """Digests of the annotation files, or of tabletop's listing."""
+    data = config.data
+    if data.source == "tabletop":
+        listing = ROOT / TABLETOP_LISTING
+        return [file_digest(listing) if listing.is_file() else None]
+    files = [data_path(name) for name in (data.train_json, data.val_json, data.test_json) if name]
+    return [file_digest(path) if path.is_file() else None for path in files]
+
+
+def picture_state(config: DenseConfig) -> list[str | None]:
+    """What the folders of pictures hold; tabletop's pictures are covered by its listing."""
+    data = config.data
+    if data.source == "tabletop":
+        return annotation_state(config)
+    folders = [data_path(name) for name in (data.train_images, data.val_images, data.test_images) if name]
+    return [listing_digest(folder) for folder in folders]
+
+
+def num_variants(config: DenseConfig, inputs: Mapping[str, Path] | None = None) -> int:
+    """Training does one arm of the experiment per shard."""
+    return len(config.train.variants)
+
+
+def comparisons(compare: Compare) -> list[tuple[str, str, int]]:
+    """(model, input, seed) of each shard of `compare`; the rate is chosen within a shard."""
+    return list(product(compare.models, compare.inputs, compare.seeds))
+
+
+def num_comparisons(config: DenseConfig, inputs: Mapping[str, Path] | None = None) -> int:
+    """One shard per model, input and seed."""
+    return len(comparisons(config.compare))
+
+
+def _stage(name: str, summary: str, run: str, **facts: object) -> Stage:
+    return Stage(
+        system="dense-detector",
+        name=name,
+        summary=summary,
+        toolchain="detectron2",
+        run=f"experiments.dense_detector.{run}",
+        **facts,
+    )  # type: ignore[arg-type]
+
+
+LEARNING = ("torch", "torchvision", "numpy", "pillow")
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        _stage(
+            "import", "COCO annotations -> one SQLite database per split", "splits:run_import",
+            version=1, outside=annotation_state, decides=("numpy",),
+            config=("data.source", "data.train_json", "data.val_json", "data.test_json", "data.val_share"),
+        ),
+        _stage(
+            "verify", "decode every picture that will be used; list those that cannot", "splits:run_verify",
+            version=1, inputs=("import",), outside=picture_state, decides=("pillow",),
+            config=("data.train_images", "data.val_images", "data.test_images", *SELECTION),
+        ),
+        _stage(
+            "train", "train the detector, once per variant", "train:run",
+            version=1, inputs=("import", "verify"), decides=LEARNING, num_shards=num_variants,
+            config=("data", "model", "anchors", "assign", "loss", "train", "evaluate"),
+        ),
+        _stage(
+            "eval", "AP on the test pictures, beside what is possible and what is trivial", "evaluate:run",
+            version=1, inputs=("import", "verify", "train"), decides=(*LEARNING, "pycocotools"),
+            config=("data", "model", "anchors", "assign", "loss", "train", "evaluate"),
+        ),
+        _stage(
+            "compare", "torchvision's detectors under the same budget; not part of the default run",
+            "compare_stage:run", optional=True,
+            version=1, inputs=("import", "verify"), decides=(*LEARNING, "pycocotools"),
+            num_shards=num_comparisons,
+            config=("data", "model", "anchors", "assign", "loss", "train", "evaluate", "compare"),
+        ),
+        _stage(
+            "report", "one offline page: curves, heat maps and predictions over training time", "report:run",
+            version=1, inputs=("import", "verify", "train", "eval"),
+            config=("data", "model", "anchors", "assign", "loss", "train", "evaluate"),
+        ),
+    )
+}  # fmt: skip
