@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from experiments.dense_detector.config import DenseConfig
+from suite.config import to_tree
 from suite.errors import BadInput
 
 LAST, BEST = "last.pt", "best.pt"
@@ -76,3 +78,21 @@ def restore_rng(state: Mapping[str, Any]) -> None:
     if len(state["cuda"]) == torch.cuda.device_count():
         for device, value in enumerate(state["cuda"]):
             torch.cuda.set_rng_state(value, device)
+
+
+def check_same_run(state: Mapping[str, Any], config: DenseConfig, seed: int, path: Path) -> None:
+    """BadInput unless a checkpoint was made with these settings; where to stop may differ."""
+    here, there = _fixed(to_tree(config)), _fixed(state["config"])
+    changed = [key for key in here if here[key] != there.get(key)]
+    if state["seed"] != seed:
+        changed.append("seed")
+    if changed:
+        what = f"was made with other settings: {', '.join(changed[:5])}"
+        raise BadInput(what, file=path, fix="use the same ones, or another --out")
+
+
+def _fixed(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What must not change between the start of a run and its end, by dotted key."""
+    free = {"train.max_steps", "train.variants", "data.workers", "data.cache"}
+    flat = {f"{section}.{key}": value for section, part in tree.items() for key, value in part.items()}
+    return {key: value for key, value in flat.items() if key not in free and not key.startswith("compare.")}

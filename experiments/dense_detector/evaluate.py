@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from experiments.dense_detector.checkpoint import BEST
+from experiments.dense_detector.baselines import mean_box, oracle, recall_ceiling
+from experiments.dense_detector.checkpoint import BEST, load_checkpoint
 from experiments.dense_detector.data import DetectionDataset, batches
 from experiments.dense_detector.decode import Detections as Found
 from experiments.dense_detector.detector import Detector, load_detector
@@ -96,7 +97,7 @@ def detect_all(detector: Detector, dataset: DetectionDataset) -> Detections:
 def to_original(
     detector: Detector, found: Iterable[Found], image_ids: list[int], sizes: torch.Tensor
 ) -> Detections:
-    """Detections of pictures in resized pixels -> one table in pixels of the originals, sizes (N, 2) as w, h."""
+    """Detections in resized pixels -> one table in pixels of the originals; sizes (N, 2) are their w, h."""
     height, width = detector.image_hw
     ids, categories, scores, boxes = [], [], [], []
     of_label = np.array([key for key, _ in detector.classes])
@@ -129,18 +130,75 @@ def csv_text(rows: list[dict[str, Any]]) -> str:
     return stream.getvalue()
 
 
+def locality(detector: Detector) -> dict[str, float]:
+    """How far the head's output lies from the anchors that it is read for, in cells.
+
+    {"own_share": share of anchors that get the logit of their own cell and shape, "mean_cells": mean distance
+    of cells}: 1 and 0 with the aligned flattening. Found by flattening a map that holds its own addresses.
+    """
+    rows, columns = detector.feature_hw
+    shapes, classes = len(detector.shapes), len(detector.classes)
+    row, column, shape = torch.meshgrid(*map(torch.arange, (rows, columns, shapes)), indexing="ij")
+    own = torch.stack([row, column, shape], dim=-1).reshape(-1, 3)  # of anchor number 0, 1, ...
+
+    def read(address: torch.Tensor) -> torch.Tensor:
+        channels = address.permute(2, 0, 1).repeat_interleave(classes, dim=0)  # channel = shape * C + class
+        return detector.model.flatten(channels[None], classes)[0, :, 0]
+
+    got = torch.stack([read(row), read(column), read(shape)], dim=-1)
+    cells = (got - own)[:, :2].double().norm(dim=1)
+    share = (got == own).all(dim=1).double().mean()
+    return {"own_share": share.item(), "mean_cells": cells.mean().item()}
+
+
+def save_drawn(folder: Path, detector: Detector, dataset: DetectionDataset) -> None:
+    """Predictions and heat map of a few test pictures, as PNG."""
+    pictures = draw_all(detector, *drawn_batch(dataset, detector.config.evaluate.num_drawn))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, tag in (("predictions", "predictions"), ("heatmap", "heatmap/any")):
+        Image.fromarray(pictures[tag]).save(folder / f"{name}.png")
+
+
 def run(ctx: Context) -> None:
     """Stage `eval`: every arm and both baselines on the test pictures."""
-    from experiments.dense_detector.baselines import mean_box, oracle, recall_ceiling
-
     config, databases = ctx.config, ctx.inputs["verify"]
     torch.set_num_threads(config.train.threads)
-    dataset = dataset_of(test_set(config.data, databases, ctx.seed), config.data)
-    evaluator = Evaluator(dataset)
+    subset = test_set(config.data, databases, ctx.seed)
+    evaluator = Evaluator(dataset_of(subset, config.data))
     results: dict[str, Evaluation] = {}
-    detector = None
+    facts: dict[str, Any] = {}
     for shard, name in enumerate(config.train.variants):
         ctx.check_stop()
-        detector = load_detector(ctx.inputs["train"] / f"{shard:05d}" / BEST, ctx.device)
+        path = ctx.inputs["train"] / f"{shard:05d}" / BEST
+        detector = load_detector(path, ctx.device)
         results[name] = evaluator.evaluate(detector)
-        save_drawn(ctx.out / "drawn" / name, detector, dataset)
+        facts[name] = {**locality(detector), "step": load_checkpoint(path)["step"]}
+        write_detections(ctx.out / f"predictions_{name}.json", results[name].detections)
+        save_drawn(ctx.out / "drawn" / name, detector, evaluator.dataset)
+        ctx.event("evaluated", variant=name, ap50=results[name].metrics.ap50)
+    # The first arm's anchors: all arms share their shapes, `compat` alone moves them by half a cell.
+    anchors = load_detector(ctx.inputs["train"] / "00000" / BEST, "cpu").anchors
+    best_anchors = oracle(subset.selection, anchors, config.data.size_wh)
+    trivial = mean_box(training_sets(config.data, databases, ctx.seed)[0].selection, subset.selection)
+    results |= {"anchor oracle": evaluator.measure(best_anchors), "mean box": evaluator.measure(trivial)}
+    write_results(ctx.out, results)
+    summary = {
+        "arms": {name: {m: getattr(one.metrics, m) for m in METRICS} for name, one in results.items()},
+        "variants": facts,
+        "recall_ceiling": recall_ceiling(subset.selection, anchors, config.data.size_wh),
+        "pictures": len(subset.selection),
+        "boxes": sum(one.num_ground_truth for one in results["mean box"].metrics.per_class),
+        "classes": list(subset.selection.class_names),
+    }
+    write_json(ctx.out / "summary.json", summary)
+    ctx.count("pictures", len(subset.selection))
+
+
+def write_results(out: Path, results: dict[str, Evaluation]) -> None:
+    """results.csv, per_class.csv and curves.json: {arm: {class: precision at recall 0, 0.01, ..., 1}}."""
+    rows = [row for name, one in results.items() for row in metric_rows(name, one.metrics)]
+    (out / "results.csv").write_text(csv_text(rows), encoding="utf-8")
+    rows = [row for name, one in results.items() for row in class_rows(name, one.metrics)]
+    (out / "per_class.csv").write_text(csv_text(rows), encoding="utf-8")
+    curves = {name: {c.name: c.precision.tolist() for c in one.curves} for name, one in results.items()}
+    write_json(out / "curves.json", curves)

@@ -38,7 +38,7 @@ class Journal:
             self._records.write(Event(wall_time=0, file_version="brain.Event:2").SerializeToString())
 
     def row(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
-        """One line {"step", "kind", ...} of metrics.jsonl; each number is also the TensorBoard scalar kind/name."""
+        """One line {"step", "kind", ...} of metrics.jsonl; numbers become scalars `kind/name`, too."""
         line = json.dumps({"step": step, "kind": kind, **values}, allow_nan=False)
         self._streams[METRICS].write(line.encode() + b"\n")
         for name, value in values.items():

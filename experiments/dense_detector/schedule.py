@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import nn
-
 from experiments.dense_detector.config import Train
 
 # Branch research: warm-up by epochs, then two drops; (first epoch, factor).
@@ -30,19 +27,3 @@ def lr_factor(train: Train, step: int, *, steps_per_epoch: int, num_steps: int) 
         return (step + 1) / train.warmup_steps
     done = (step - train.warmup_steps) / max(1, num_steps - train.warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-def make_optimiser(model: nn.Module, train: Train) -> torch.optim.Optimizer:
-    """The optimiser over all parameters, at rate `train.lr`."""
-    if train.optim == "sgd":
-        return torch.optim.SGD(
-            model.parameters(), lr=train.lr, momentum=train.momentum, weight_decay=train.weight_decay
-        )
-    kind = torch.optim.AdamW if train.optim == "adamw" else torch.optim.Adam
-    return kind(model.parameters(), lr=train.lr, weight_decay=train.weight_decay)
-
-
-def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
-    """The rate of the next update, for all parameters."""
-    for group in optimiser.param_groups:
-        group["lr"] = lr

@@ -17,6 +17,7 @@ from experiments.dense_detector.config import Data
 from experiments.dense_detector.data import DetectionDataset
 from experiments.dense_detector.db import ImportCounts, import_coco, open_read_only
 from experiments.dense_detector.selection import Selection, hash_split, select
+from experiments.dense_detector.verify import verify
 from suite.datasets.tabletop import tabletop_path
 from suite.errors import BadInput
 from suite.manifest import write_json
@@ -126,11 +127,15 @@ def tell_rejected(ctx: Context, split: str, counts: ImportCounts) -> None:
 
 def run_verify(ctx: Context) -> None:
     """Stage `verify`."""
-    from experiments.dense_detector.verify import verify
-
-    data: Data = ctx.config.data
+    data, report = ctx.config.data, {}
     for split in annotation_files(data):
         ctx.check_stop()
         database = ctx.out / f"{split}.db"
         shutil.copyfile(ctx.inputs["import"] / database.name, database)
-        verify(database, image_folder(data, split))
+        found = verify(database, image_folder(data, split))
+        report[split] = {"pictures": found.num_images, "faults": found.faults, "examples": found.examples}
+        ctx.count("pictures", found.num_images)
+        ctx.count("skipped", found.num_skipped)
+        if found.num_skipped:
+            ctx.warn(f"{split}: {found.num_skipped} pictures are left out; first: {found.examples[0]}")
+    write_json(ctx.out / "verify.json", report)

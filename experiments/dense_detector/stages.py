@@ -13,9 +13,6 @@ from suite.provenance import ROOT
 from suite.stage import Stage
 
 TABLETOP_LISTING = "assets/tabletop/tabletop.json"
-# What decides which boxes are taken from the databases, and how pictures become tensors.
-SELECTION = ("data.classes", "data.area", "data.area_policy")
-PICTURES = ("data.size_wh", "data.grey")
 
 
 def annotation_state(config: DenseConfig) -> list[str | None]:
@@ -71,12 +68,12 @@ STAGES = {
         _stage(
             "import", "COCO annotations -> one SQLite database per split", "splits:run_import",
             version=1, outside=annotation_state, decides=("numpy",),
-            config=("data.source", "data.train_json", "data.val_json", "data.test_json", "data.val_share"),
+            config=("data.source", "data.train_json", "data.val_json", "data.test_json"),
         ),
         _stage(
-            "verify", "decode every picture that will be used; list those that cannot", "splits:run_verify",
+            "verify", "decode every picture; those that cannot be are left out", "splits:run_verify",
             version=1, inputs=("import",), outside=picture_state, decides=("pillow",),
-            config=("data.train_images", "data.val_images", "data.test_images", *SELECTION),
+            config=("data.train_images", "data.val_images", "data.test_images"),
         ),
         _stage(
             "train", "train the detector, once per variant", "train:run",

@@ -12,7 +12,6 @@ Not covered: more than one GPU; equal results on a GPU, or with another number o
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +29,7 @@ from PIL import Image
 from experiments.dense_detector.checkpoint import (
     BEST,
     LAST,
+    check_same_run,
     load_checkpoint,
     restore_rng,
     rng_state,
@@ -37,6 +37,7 @@ from experiments.dense_detector.checkpoint import (
 )
 from experiments.dense_detector.config import DenseConfig, variant
 from experiments.dense_detector.data import Batch, batches, num_batches
+from experiments.dense_detector.descent import Descent
 from experiments.dense_detector.detector import (
     Detector,
     choose_shapes,
@@ -47,7 +48,7 @@ from experiments.dense_detector.detector import (
 )
 from experiments.dense_detector.evaluate import Evaluator
 from experiments.dense_detector.journal import Journal
-from experiments.dense_detector.schedule import lr_factor, make_optimiser, set_lr
+from experiments.dense_detector.schedule import lr_factor
 from experiments.dense_detector.splits import Subset, dataset_of, training_sets
 from experiments.dense_detector.viz import draw_all, drawn_batch
 from suite.config import to_tree
@@ -81,13 +82,10 @@ class Trainer:
         self.drawn = drawn_batch(val_dataset, config.evaluate.num_drawn)
         self.state = load_checkpoint(out / LAST) if resume else None
         self.detector = self._detector(train_set, device)
-        self.optimiser = make_optimiser(self.detector.model, config.train)
-        self.amp_type = torch.float16 if device == "cuda" else torch.bfloat16
-        self.scaler = torch.amp.GradScaler(device, enabled=config.train.amp and device == "cuda")
+        self.descent = Descent(self.detector, config.train)
         self.step, self.best = 0, None
         if self.state is not None:
-            self.optimiser.load_state_dict(self.state["optimiser"])
-            self.scaler.load_state_dict(self.state["scaler"])
+            self.descent.load_state_dict(self.state)
             self.step, self.best = self.state["step"], self.state["best"]
             restore_rng(self.state["rng"])
 
@@ -161,35 +159,16 @@ class Trainer:
             )  # fmt: skip
             yield from islice(epoch_batches, self.last_step - self.step)
 
-    def update(self, batch: Batch) -> dict[str, float]:
-        """One step of gradient descent; returns what there is to log."""
-        train = self.config.train
-        detector, place = self.detector, self.detector.device
-        factor = lr_factor(train, self.step, steps_per_epoch=self.steps_per_epoch, num_steps=self.num_steps)
-        set_lr(self.optimiser, train.lr * factor)
-        detector.model.train()
-        with torch.autocast(place.type, self.amp_type) if train.amp else contextlib.nullcontext():
-            output = detector.forward(batch.images)
-        losses = detector.losses(output, batch)
-        if not torch.isfinite(losses.total):
-            parts = f"class {losses.cls.item():g}, box {losses.box.item():g}"
-            what = f"the loss is not finite at step {self.step + 1} ({parts}); image ids: {batch.image_ids}"
-            raise BadInput(what, fix="lower train.lr, or look at these pictures' boxes")
-        self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(losses.total).backward()
-        self.scaler.unscale_(self.optimiser)
-        norm = torch.nn.utils.clip_grad_norm_(detector.model.parameters(), train.clip_norm or float("inf"))
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        return {
-            "epoch": self.step // self.steps_per_epoch,
-            "loss": losses.total.item(),
-            "cls": losses.cls.item(),
-            "box": losses.box.item(),
-            "positives": losses.num_pos.item(),
-            "grad_norm": norm.item() if torch.isfinite(norm) else None,  # loss scaling skips such a step
-            "lr": train.lr * factor,
-        }
+    def update(self, batch: Batch) -> dict[str, float | None]:
+        """One step at the rate of the schedule; returns what there is to log."""
+        train, steps = self.config.train, self.steps_per_epoch
+        lr = train.lr * lr_factor(train, self.step, steps_per_epoch=steps, num_steps=self.num_steps)
+        try:
+            row = self.descent.update(self.detector, batch, lr)
+        except FloatingPointError as error:
+            what = f"{error} at step {self.step + 1}; image ids: {batch.image_ids}"
+            raise BadInput(what, fix="lower train.lr, or look at the boxes of these pictures") from None
+        return {"epoch": self.step // steps, **row}
 
     def validate(self, journal: Journal) -> None:
         """AP on the validation pictures; the best so far is kept in best.pt."""
@@ -216,8 +195,7 @@ class Trainer:
         """Write a checkpoint."""
         state = {
             **detector_state(self.detector),
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            **self.descent.state_dict(),
             "step": self.step,
             "rng": rng_state(),
             "best": self.best,
@@ -237,24 +215,6 @@ class Trainer:
             **costs,
             "speed": speed,
         }
-
-
-def check_same_run(state: Mapping[str, Any], config: DenseConfig, seed: int, path: Path) -> None:
-    """BadInput unless a checkpoint was made with these settings; where to stop may differ."""
-    here, there = _fixed(to_tree(config)), _fixed(state["config"])
-    changed = [key for key in here if here[key] != there.get(key)]
-    if state["seed"] != seed:
-        changed.append("seed")
-    if changed:
-        what = f"was made with other settings: {', '.join(changed[:5])}"
-        raise BadInput(what, file=path, fix="use the same ones, or another --out")
-
-
-def _fixed(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What must not change between the start of a run and its end, by dotted key."""
-    free = {"train.max_steps", "train.variants", "data.workers", "data.cache"}
-    flat = {f"{section}.{key}": value for section, part in tree.items() for key, value in part.items()}
-    return {key: value for key, value in flat.items() if key not in free and not key.startswith("compare.")}
 
 
 def shown(row: Mapping[str, Any]) -> str:
