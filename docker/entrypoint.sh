@@ -30,8 +30,8 @@ unset SYNDET_STARTED
 # The owner of runs/ has no entry in the image's /etc/passwd: programs that ask for a home or a name get these.
 export HOME=/tmp USER=syndet LOGNAME=syndet
 
-# --- step 2: a result must find a place ---
-if [ ! -w "$runs" ]; then
+# --- step 2: a result must find a place (READS_RUNS: for a service that only looks at results) ---
+if [ -z "${READS_RUNS:-}" ] && [ ! -w "$runs" ]; then
     die "$runs is not writable for uid $(id -u) (it belongs to $(stat -c 'uid %u, mode %a' "$runs" 2>/dev/null ||
         echo nobody: not mounted)); on the host: chown the folder mounted there (./runs or RUNS_DIR) to uid $(id -u)," \
         "or drop --user and let the container become its owner"
@@ -44,20 +44,30 @@ fi
 
 # --- step 3: what was asked for ---
 module="experiments.$(printf %s "${SYSTEM:-}" | tr - _)"
+
+# Becomes a program; the containers that a paper has beside it (SYNDET_RELAY) stay exactly as long as it runs.
+start() {
+    if [ -n "${SYNDET_RELAY:-}" ]; then
+        exec /opt/workflow/bin/python -m suite.launch.relay hold -- "$@"
+    fi
+    exec "$@"
+}
+
 case "${1:-reproduce}" in
     reproduce)
         [ -n "${SYSTEM:-}" ] || die "this is the $SYNDET_TOOLCHAIN toolchain; give a program to run (python, bash)," \
             "or start a paper: docker compose run --rm solid"
         [ $# = 0 ] || shift
-        exec /opt/workflow/bin/python -m suite reproduce "$SYSTEM" --place here "$@"
+        start /opt/workflow/bin/python -m suite reproduce "$SYSTEM" --place here "$@"
         ;;
     help | --help | -h)
         [ -n "${SYSTEM:-}" ] || die "give a program to run in the $SYNDET_TOOLCHAIN toolchain (python, bash)"
-        exec /opt/venv/bin/python -m "$module" --help
+        start /opt/venv/bin/python -m "$module" --help
         ;;
 esac
 if command -v -- "$1" >/dev/null 2>&1; then
-    exec "$@"
+    start "$@"
 fi
 [ -n "${SYSTEM:-}" ] || die "$1: no such program in the $SYNDET_TOOLCHAIN image"
-exec /opt/venv/bin/python -m "$module" "$@"
+# A stage runs in its own toolchain, here or beside.
+start /opt/workflow/bin/python -m suite.launch.relay run -- "$module" "$@"

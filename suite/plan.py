@@ -32,6 +32,7 @@ class PlanRow:
     shards_done: int | None
     disk_bytes: int | None  # estimate for the whole stage; None: not estimated
     seconds: float | None  # for what is left of it, one worker; None: not measured
+    optional: bool = False  # not part of the default run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ class Plan:
     @property
     def disk_bytes(self) -> int:
         """Estimated need of what is not done."""
-        return sum(row.disk_bytes or 0 for row in self.rows if row.state != DONE)
+        return sum(row.disk_bytes or 0 for row in self.rows if row.state != DONE and not row.optional)
 
 
 def make_plan(run: Run) -> Plan:
@@ -65,6 +66,7 @@ def make_plan(run: Run) -> Plan:
                 stage=state.name, toolchain=state.toolchain, state=state.state, reason=state.reason,
                 shards=state.shards, shards_done=state.shards_done, disk_bytes=size,
                 seconds=seconds_left(state, measured.get("stages", {}).get(state.name)),
+                optional=stage.optional,
             )
         )  # fmt: skip
     return Plan(
@@ -108,11 +110,12 @@ def as_text(plan: Plan) -> str:
     """The plan as a table and three lines."""
     header = ("stage", "toolchain", "shards", "state", "time left", "why")
     rows = [
-        (row.stage, row.toolchain, shard_text(row), row.state, time_text(row.seconds), row.reason)
+        (row.stage, row.toolchain, shard_text(row), state_text(row), time_text(row.seconds), row.reason)
         for row in plan.rows
     ]
-    left = sum(row.state != DONE for row in plan.rows)
-    lines = [f"{plan.system}, scale {plan.scale}, seed {plan.seed}: {left} of {len(rows)} stages to do", ""]
+    due = [row.state != DONE for row in plan.rows if not row.optional]
+    left = sum(due)
+    lines = [f"{plan.system}, scale {plan.scale}, seed {plan.seed}: {left} of {len(due)} stages to do", ""]
     lines += table([header, *rows])
     need = (
         f"about {size_text(plan.disk_bytes)} needed for targets and queries"
@@ -132,6 +135,11 @@ def as_text(plan: Plan) -> str:
 def shard_text(row: PlanRow) -> str:
     """`12/3907` for a wide stage."""
     return f"{row.shards_done}/{row.shards}" if row.shards is not None else "-"
+
+
+def state_text(row: PlanRow) -> str:
+    """The state; of an optional stage that is not done, that it is one."""
+    return f"{row.state} (optional)" if row.optional and row.state != DONE else row.state
 
 
 def time_text(seconds: float | None) -> str:

@@ -27,6 +27,7 @@ from suite.launch.engine import compose_files, pick_accel, pick_device, pick_pla
 from suite.launch.machine import num_cores
 from suite.launch.places import PYTHON_VARIABLE, bootstrap_command
 from suite.launch.pool import POLL_SECONDS, StopRequest
+from suite.launch.relay import require
 from suite.launch.state import read_state
 from suite.launch.worker import die_with_parent, say, worst
 from suite.plan import table, time_text
@@ -100,7 +101,7 @@ def wanted(request: Request) -> set[str]:
     """The stages that lead to the last one, itself included."""
     run = request.run
     if request.until is None:
-        return set(run.stages)
+        return {name for name, stage in run.stages.items() if not stage.optional}
     found, waiting = set(), [request.until]
     while waiting:
         name = waiting.pop()
@@ -164,6 +165,8 @@ def prepare(toolchains: Sequence[str], *, place: str, accel: str, device: str) -
                 raise Missing(
                     f"the environment of {toolchain} could not be built (see above)", fix="see `make doctor`"
                 )
+        if place == "here":
+            require(toolchain)
         if place == "docker":
             build_image(toolchain, accel=accel, device=device)
 

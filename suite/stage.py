@@ -53,6 +53,8 @@ class Stage:
     disk_bytes: Callable[[Any], int] | None = None  # estimate for the whole stage
     ranks: bool = False  # may run as several processes of one torchrun; rank 0 alone locks, writes, commits
     always: bool = False  # verbs that look at the disk as it is: never up to date
+    uses_gpu: bool = True  # False: works on the CPU whatever the device of the run, and waits for no GPU
+    optional: bool = False  # not part of the default run: started by `--until <name>` alone
 
     @property
     def is_wide(self) -> bool:

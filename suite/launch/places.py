@@ -2,7 +2,8 @@
 
 venv    .tox/<toolchain>/bin/python, made from the toolchain's lock by workflow/bootstrap.py
 docker  docker compose run of the toolchain's service; the repository is /workspace there
-here    /opt/venv/bin/python: the launcher already runs inside the right image
+here    /opt/venv/bin/python of the image that the launcher runs in; a stage of another toolchain goes to the
+        container that stands beside this one (suite/launch/relay.py)
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from pathlib import Path
 
 from suite.errors import BadInput
 from suite.launch.engine import compose_files
-from suite.launch.gpu import Gpu
 from suite.provenance import ROOT
 from suite.runs import folder_setting
 
 PLACES = ("auto", "venv", "docker", "here")
 WORKSPACE = Path("/workspace")  # where the images expect the repository, data/ and runs/
 HERE_PYTHON = "/opt/venv/bin/python"
+TOOLCHAIN_VARIABLE = "SYNDET_TOOLCHAIN"  # set in every image of ours
+RELAY_VARIABLE = "SYNDET_RELAY"  # place here: sockets of the containers of other toolchains
 PYTHON_VARIABLE = "SYNDET_TOOLCHAIN_PYTHON"  # place venv: another interpreter for every toolchain, for tests
 
 
@@ -39,16 +41,19 @@ class Place:
     data_dir: Path = field(default_factory=lambda: folder_setting("DATA_DIR", "data"))
 
     def command(
-        self, args: Sequence[str], *, env: Mapping[str, str], container: str, gpu: Gpu | None = None
+        self, args: Sequence[str], *, env: Mapping[str, str], container: str, keep: Sequence[int] = ()
     ) -> list[str]:
         """The full command line of `<verb> <flags>`; `env` is what the worker must see beside its own
-        environment.
+        environment, `keep` are the descriptors that it inherits.
         """
         program = ["-m", self.package]
         if self.name == "venv":
             return [os.environ.get(PYTHON_VARIABLE) or str(self.venv_python), *program, *args]
         if self.name == "here":
-            return [HERE_PYTHON, *program, *args]
+            if own_toolchain() in (None, self.toolchain):
+                return [HERE_PYTHON, *program, *args]
+            kept = [word for descriptor in keep for word in ("--keep", str(descriptor))]
+            return [sys.executable, "-m", "suite.launch.relay", "run", *kept, "--", self.package, *args]
         if self.name == "docker":
             words = [*self.compose(), "run", "--rm", "-T", "--name", container]
             words += [word for name, value in sorted(env.items()) for word in ("-e", f"{name}={value}")]
@@ -87,6 +92,11 @@ class Place:
         if self.name == "docker":  # read by compose.yaml; `extra` travels as -e
             return env | {"ACCEL": self.accel, "RUNS_DIR": str(self.runs_dir), "DATA_DIR": str(self.data_dir)}
         return env | dict(extra)
+
+
+def own_toolchain() -> str | None:
+    """Toolchain of the image that this process runs in; None outside of our images."""
+    return os.environ.get(TOOLCHAIN_VARIABLE) or None
 
 
 def bootstrap_command(toolchain: str, accel: str) -> list[str]:

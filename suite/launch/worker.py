@@ -54,10 +54,10 @@ class Crew:
         if gpu is not None:
             extra["CUDA_VISIBLE_DEVICES"] = gpu.uuid
         container = f"syndet-{os.getpid()}-{name}"
-        command = self.place.command(args, env=extra, container=container, gpu=gpu)
         keep = list(self.keep_open)
         if gpu is not None and self.gpus is not None:
             keep.append(self.gpus.file_descriptor(gpu))
+        command = self.place.command(args, env=extra, container=container, keep=keep)
         with self.log.open("ab") as log:
             try:
                 process = subprocess.Popen(

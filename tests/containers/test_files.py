@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -12,6 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from suite.runs import systems
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("compose.gpu.golden.json")
@@ -151,7 +154,7 @@ def compose_config(*files: str) -> dict:
         pytest.skip("docker compose is not installed")
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     command = ["docker", "compose", *(word for file in files for word in ("-f", file)),
-               "--profile", "toolchains", "--profile", "fetch", "config", "--format", "json"]
+               "--profile", "*", "config", "--format", "json"]
     text = subprocess.run(command, cwd=ROOT, env=kept, check=True, capture_output=True, text=True).stdout
     config = json.loads(text.replace(str(ROOT), "<root>"))
     for name, service in config["services"].items():
@@ -178,15 +181,52 @@ def test_compose_alone_names_no_gpu_and_hardens_every_service():
         assert "deploy" not in service
         assert service["read_only"] and service["init"] and service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
-        assert service.get("network_mode") == ("bridge" if name == "fetch" else "none")
+        assert service.get("network_mode") == ("bridge" if name in ("fetch", "tensorboard") else "none")
+        assert {port["host_ip"] for port in service.get("ports", [])} <= {"127.0.0.1"}
         writable = {mount["target"] for mount in service["volumes"] if not mount.get("read_only")}
-        assert writable == {"/workspace/runs"} | ({"/workspace/data"} if name == "fetch" else set())
-    papers = {path.parent.name.replace("_", "-") for path in ROOT.glob("experiments/*/stages.smk")}
-    assert set(services) == {*TOOLCHAINS, "fetch", *papers}
+        expected = {"/workspace/runs"} if name != "tensorboard" else set()
+        expected |= {"/workspace/data"} if name == "fetch" else set()
+        expected |= {"/run/syndet"} if name.endswith("-relay") or service.get("depends_on") else set()
+        assert writable == expected
+    helpers = {"fetch", "tensorboard", *(name for name in services if name.endswith("-relay"))}
+    assert set(services) == {*TOOLCHAINS, *helpers, *systems()}
+
+
+def toolchains_of(system: str) -> set[str]:
+    """Toolchains of a system's stages."""
+    stages = importlib.import_module(f"experiments.{system.replace('-', '_')}.stages").STAGES
+    return {stage.toolchain for stage in stages.values()}
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker command")
+@pytest.mark.parametrize("files", [["compose.yaml"], ["compose.yaml", "compose.gpu.yaml"]])
+def test_a_paper_starts_a_container_for_each_further_toolchain_of_its_stages(files):
+    services = compose_config(*files)["services"]
+    for system in systems():
+        service = services[system]
+        own = service["image"].split("/")[1].split(":")[0]
+        others = toolchains_of(system) - {own}
+        sockets = [f"/run/syndet/{name}.sock" for name in sorted(others)]
+        assert service["environment"].get("SYNDET_RELAY", "").split(":") == (sockets or [""])
+        waited = {name: how["condition"] for name, how in service.get("depends_on", {}).items()}
+        assert waited == {f"{name}-relay": "service_started" for name in others}
+        for name in others:
+            relay = services[f"{name}-relay"]
+            assert relay["command"][-2:] == ["serve", f"/run/syndet/{name}.sock"]
+            assert relay["image"] == services[name]["image"]
+            assert not relay.get("environment"), "a setting of a run would replace a busy container"
+            assert relay.get("deploy") == services[name].get("deploy")
+
+
+def test_every_dockerfile_takes_the_entry_point_last_so_that_a_change_of_it_costs_no_build():
+    for path in ROOT.glob("docker/*/Dockerfile"):
+        after = path.read_text().split("COPY docker/entrypoint.sh", 1)[1]
+        assert not re.search(r"^(RUN|COPY)", after, re.MULTILINE), path
 
 
 def test_the_command_lines_of_the_compose_files_are_the_ones_documented():
     services = set(re.findall(r"^  ([a-z][\w-]*):", (ROOT / "compose.yaml").read_text(), re.MULTILINE))
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docker/*.md")]:
-        typed = set(re.findall(r"docker compose (?:-f \S+ )*run (?:-\S+ )*([a-z][\w-]*)", page.read_text()))
+        typed = set(re.findall(r"docker compose (?:-\S+ )*(?:-f \S+ )*(?:run|up) (?:-\S+ )*([a-z][\w-]*)",
+                               page.read_text()))
         assert typed <= services, page
