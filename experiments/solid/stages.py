@@ -105,7 +105,7 @@ STAGES = {
     for stage in (
         _stage(
             "fetch-meshes", "collect the raw meshes, one class each", "meshes.fetch:run",
-            version=1, config=("meshes",), decides=("pillow",),
+            version=1, uses_gpu=False, config=("meshes",), decides=("pillow",),
             files=(
                 "assets/meshes/meshes.json", "assets/meshes/split.json",
                 "experiments/solid/meshes/packages.json",
@@ -114,21 +114,21 @@ STAGES = {
         ),
         _stage(
             "index", "validate the meshes and number them", "meshes.index:run",
-            version=1, inputs=("meshes",), config=("meshes",), decides=("trimesh",),
+            version=1, uses_gpu=False, inputs=("meshes",), config=("meshes",), decides=("trimesh",),
         ),
         _stage(
             "clean", "weld, split and centre each mesh; write GLB and geometry", "render.clean:run",
-            version=1, inputs=("meshes", "index"), decides=("bpy",),
+            version=1, uses_gpu=False, inputs=("meshes", "index"), decides=("bpy",),
             config=("meshes", "render.texture_limit"),
         ),
         _stage(
             "rooms", "make or read rooms; walls, floors, ceilings, textures", "rooms.stage:run",
-            version=1, config=("rooms",), decides=("bpy", "numpy", "trimesh"),
+            version=1, uses_gpu=False, config=("rooms",), decides=("bpy", "numpy", "trimesh"),
             files=("assets/textures/textures.json",), outside=room_folder_state,
         ),
         _stage(
             "create-store", "lay out the empty Zarr store", "store.create:run",
-            version=1, inputs=("clean",),
+            version=1, uses_gpu=False, inputs=("clean",),
             config=("store", "render.resolution", "layout.num_objects",
                     "queries.num_shots", "queries.resolution"),
             decides=("zarr",),
@@ -150,14 +150,15 @@ STAGES = {
         ),
         _stage(
             "check", "verify every sample of the store", "store.check:run",
-            version=1, inputs=("clean", "rooms", "store", "targets", "queries"),
+            version=1, uses_gpu=False, inputs=("clean", "rooms", "store", "targets", "queries"),
             config=("layout", "render", "rooms.ceiling_strength", "store"),
             flags=("repair",), always=True,
         ),
         _stage(
             "pretrain", "train the detector to find the objects of the queries; no label is read",
             "learn.pretrain.stage:run", toolchain="detectron2",
-            version=1, inputs=("clean", "store", "targets", "queries", "check"), config=("detector", "pretrain"),
+            version=1, inputs=("clean", "store", "targets", "queries", "check"),
+            config=("detector", "pretrain"),
             decides=("torch", "torchvision", "numpy", "pillow"), ranks=True,
         ),
         _stage(
@@ -170,15 +171,17 @@ STAGES = {
         _stage(
             "evaluate", "box and mask AP of every fine-tuned detector",
             "learn.evaluate:run", toolchain="detectron2",
-            version=1, inputs=("pretrain", "finetune"), config=("detector", "target_set", "finetune", "evaluate"),
+            version=1, inputs=("pretrain", "finetune"),
+            config=("detector", "target_set", "finetune", "evaluate"),
             decides=("torch", "torchvision", "numpy", "pillow", "pycocotools"), outside=target_set_state,
         ),
         _stage(
             "report", "one offline page: pictures, distributions, times, environment", "report:run",
-            version=1,
-            inputs=("clean", "rooms", "store", "targets", "queries", "check", "pretrain", "finetune", "evaluate"),
-            config=("meshes", "rooms", "layout", "render", "queries", "store", "detector", "pretrain", "target_set",
-                    "finetune", "evaluate"),
+            version=1, uses_gpu=False,
+            inputs=("clean", "rooms", "store", "targets", "queries", "check",
+                    "pretrain", "finetune", "evaluate"),
+            config=("meshes", "rooms", "layout", "render", "queries", "store",
+                    "detector", "pretrain", "target_set", "finetune", "evaluate"),
         ),
     )
 }  # fmt: skip

@@ -58,6 +58,15 @@ def test_each_worker_has_a_gpu_of_its_own(checkout):
             del held[shard]
 
 
+def test_a_stage_that_uses_no_gpu_neither_waits_for_one_nor_is_given_one(checkout):
+    checkout.fake("nvidia-smi", TWO_GPUS)
+    words = ["suite", "reproduce", "toy", "--scale", "tiny", "--place", "venv", "--device", "cuda"]
+    code, output = checkout.run(*words)
+    assert code == EXIT_OK, output
+    assert "toy.numbers: started (venv, cuda)" in output
+    assert "toy.report: started (venv, cpu)" in output
+
+
 def test_a_promised_gpu_that_is_not_there_is_an_error_and_never_the_cpu(checkout):
     code, output = checkout.run(*checkout.launch_words("numbers"), "--device", "cuda")
     assert code == EXIT_MISSING

@@ -21,7 +21,7 @@ STAGES = {
         ),
         Stage(
             system="toy", name="report", summary="add them up", toolchain="suite", version=1,
-            run="experiments.toy.work:add", inputs=("squares",),
+            run="experiments.toy.work:add", inputs=("squares",), uses_gpu=False,
         ),
     )
 }  # fmt: skip
