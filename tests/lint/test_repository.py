@@ -32,7 +32,7 @@ FRAMEWORKS |= {"mmcv", "diffusers", "transformers", "bpy"}
 BPY_FOLDERS = ("experiments/solid/render/", "assets/make/")
 LIGHT_MODULES = [
     "suite.errors", "suite.config", "suite.stage", "suite.plan", "suite.reproduce", "suite.status",
-    "suite.launch.__main__", "experiments.solid.stages", "experiments.solid.config",
+    "suite.launch.__main__", "suite.launch.relay", "experiments.solid.stages", "experiments.solid.config",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -49,7 +50,8 @@ def test_missing_system_packages_are_the_set_ups_work_for_root_on_debian(
 
 def test_disk_is_held_against_toolchains_and_the_stages_own_estimate(context, monkeypatch):
     smoke = host.check_disk(context())
-    assert smoke.state == OK and f"({TOOLCHAIN_GB['blender']:.1f} of them toolchains)" in smoke.value
+    toolchains = TOOLCHAIN_GB["blender"] + TOOLCHAIN_GB["detectron2"]
+    assert smoke.state == OK and f"({toolchains:.1f} of them toolchains)" in smoke.value
     monkeypatch.setattr(host.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**11))
     paper = host.check_disk(context(scale="paper"))
     assert paper.state == MISSING and "RUNS_DIR=" in paper.remedy
@@ -234,7 +236,7 @@ def test_without_any_list_the_clone_is_called_incomplete(context, root):
 
 
 def test_the_toolchains_of_each_system_are_those_of_its_stages():
-    from experiments.solid.stages import STAGES
-
     assert sorted(TOOLCHAINS) == systems()
-    assert set(TOOLCHAINS["solid"]) == {stage.toolchain for stage in STAGES.values()}
+    for system, named in TOOLCHAINS.items():
+        stages = import_module(f"experiments.{system.replace('-', '_')}.stages").STAGES
+        assert set(named) == {stage.toolchain for stage in stages.values()}
