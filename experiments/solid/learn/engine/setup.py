@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import warnings
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ def set_up(threads: int, precision: str = "float32") -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # only costs time: nothing reads such memory
     torch.backends.cudnn.benchmark = False
+    # detectron2 v0.6 calls it without `indexing`; its grids are those of the default.
+    warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
     if precision == "float32":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
