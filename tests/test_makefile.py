@@ -130,6 +130,12 @@ def test_a_wrong_setting_is_one_line_and_the_exit_code_is_shown():
     assert "Error 2" in output
 
 
+def test_a_wrong_count_of_pictures_is_one_line():
+    output = make("tabletop", "COUNT=few")[1]
+    assert "error: COUNT=few is not a whole number; leave it out for all pictures" in output
+    assert "Error 2" in output
+
+
 def test_gpu_check_without_a_gpu_says_what_to_do(fakes):
     output = make("gpu-check", path=fakes)[1]
     assert "nothing to check: no GPU here; `make doctor` says what a GPU run needs" in output

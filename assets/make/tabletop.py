@@ -61,7 +61,8 @@ def prepare(plan: Plan, config: SolidConfig, config_path: Path) -> None:
             [*command, "--out", str(plan.work / verb)], cwd=ROOT, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise StageFailed((done.stderr.strip().splitlines() or [f"{verb} failed"])[-1], done.returncode)
+            said = (done.stderr.strip().splitlines() or [f"{verb} failed"])[-1]
+            raise StageFailed(said.removeprefix("error: "), done.returncode)
 
 
 def render_all(plan: Plan, config_path: Path, *, workers: int, count: int | None) -> None:

@@ -10,6 +10,7 @@ looks like depends on the seed, its split and its index alone.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -70,11 +71,13 @@ def _sample(scene: Scene, rgb: np.ndarray, found: Annotation) -> TargetSample:
 
 
 def render(plan: Plan, config: SolidConfig, *, part: int, parts: int, count: int | None) -> None:
-    """Every `parts`-th missing picture. Returns early after SIGTERM; what is there is kept."""
-    wanted = pictures(count)[part::parts]
+    """Every `parts`-th missing picture. Returns early after SIGTERM or when the maker that started this
+    process is gone; what is there is kept.
+    """
+    wanted, parent = pictures(count)[part::parts], os.getppid()
     maker: Maker | None = None
     for split, index in wanted:
-        if STOP.is_set:
+        if STOP.is_set or os.getppid() != parent:
             return
         if missing_indices(plan.checkpoints(split), [index]):
             maker = maker or Maker(config, plan)  # Blender is not started where nothing is left to do

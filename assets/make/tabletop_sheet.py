@@ -40,7 +40,7 @@ def drawn(coco: CocoSet, image_id: int, images_dir: Path) -> np.ndarray:
 
 
 def contact_sheet(root: Path, split: str, count: int) -> Image.Image:
-    """The first `count` pictures of a split: plain above, annotated below."""
+    """The first `count` pictures of a split, annotated."""
     json_path, images_dir = tabletop_path(split, root=root)
     coco = read_coco(json_path, images_dir=images_dir)
     ids = [image.id for image in coco.images[:count]]
