@@ -16,11 +16,12 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def tiny_config():
-    """The settings of configs/tiny.yaml, with no loader process."""
+    """The settings of configs/tiny.yaml, for a store of the size of `store_folder`."""
     from experiments.solid.config import SolidConfig
     from suite.config import load_config
 
-    return load_config(SolidConfig, ROOT / "experiments/solid/configs/tiny.yaml")
+    config = load_config(SolidConfig, ROOT / "experiments/solid/configs/tiny.yaml")
+    return dataclasses.replace(config, store=dataclasses.replace(config.store, num_images=12))
 
 
 @pytest.fixture(scope="session")

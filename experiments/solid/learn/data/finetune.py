@@ -6,7 +6,8 @@ a batch depends on (seed, step, rank) only. Not kept from there: batches of pict
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +99,7 @@ def finetune_loader(
     stop_step: int | None = None,
     device: torch.device | str | None = None,
     timeout: float = TIMEOUT,
-) -> Iterator[list[dict]]:
+) -> Generator[list[dict]]:
     """Batches of steps `start_step`..`stop_step` - 1 (default: `iterations`) of one rank.
 
     Each is a list of detectron2's input dicts: "image" uint8 BGR (3, H, W), "instances" (gt_boxes, gt_classes
@@ -120,7 +121,7 @@ def finetune_loader(
         workers=settings.workers,
         timeout=timeout,
     )
-    return (raw.input_dicts(device) for raw in raws)
+    return _batches(raws, device)
 
 
 def test_loader(
@@ -132,7 +133,7 @@ def test_loader(
     world_size: int = 1,
     device: torch.device | str | None = None,
     timeout: float = TIMEOUT,
-) -> Iterator[list[dict]]:
+) -> Generator[list[dict]]:
     """The pictures of one rank in order, resized for testing; as `finetune_loader`, without "instances".
 
     Rank r takes pictures r, r + world_size, ...; the last batch may be smaller.
@@ -141,7 +142,7 @@ def test_loader(
     requests = (mine[start : start + batch_size] for start in range(0, len(mine), batch_size))
     fetch = _FetchTest(records, settings)
     raws = in_workers(fetch, requests, workers=settings.workers, timeout=timeout)
-    return (raw.input_dicts(device) for raw in raws)
+    return _batches(raws, device)
 
 
 test_loader.__test__ = False  # pytest would collect it by its name
@@ -182,6 +183,12 @@ def _load(
     instances = detection_utils.filter_empty_instances(instances)
     boxes, classes = instances.gt_boxes.tensor.numpy(), instances.gt_classes.numpy()
     return _Picture(record, boxes, classes), image, np.packbits(instances.gt_masks.tensor.numpy())
+
+
+def _batches(raws: Generator[_Raw], device: torch.device | str | None) -> Generator[list[dict]]:
+    with contextlib.closing(raws):
+        for raw in raws:
+            yield raw.input_dicts(device)
 
 
 def _pack(found: list[tuple[_Picture, np.ndarray, np.ndarray]]) -> _Raw:

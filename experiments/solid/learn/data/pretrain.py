@@ -10,7 +10,8 @@ picture or query that cannot be read is replaced by another one and counted; see
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,7 +226,7 @@ def pretrain_loader(
     stop_step: int | None = None,
     device: torch.device | str | None = None,
     timeout: float = TIMEOUT,
-) -> Iterator[PretrainBatch]:
+) -> Generator[PretrainBatch]:
     """The batches of steps `start_step`..`stop_step` - 1 (default: `pretrain.iterations`) of one rank.
 
     `device`: where images, boxes and masks are put; queries stay in main memory. `timeout`: seconds without a
@@ -246,21 +247,24 @@ def pretrain_loader(
     return _batches(raws, store.path, device)
 
 
-def _batches(raws: Iterator[_Raw], path: Path, device: torch.device | str | None) -> Iterator[PretrainBatch]:
+def _batches(
+    raws: Generator[_Raw], path: Path, device: torch.device | str | None
+) -> Generator[PretrainBatch]:
     total = Account()
-    for raw in raws:
-        total.add(raw.account)
-        if total.drawn >= MIN_DRAWN and total.skipped > MAX_DAMAGED_SHARE * total.drawn:
-            what = f"{total.skipped} of {total.drawn} samples cannot be read; first: {total.first_fault}"
-            raise BadInput(what, file=path, fix="run check --repair, then targets and queries")
-        pictures = zip(raw.targets, raw.images.unpack(), raw.label_maps.unpack(), strict=True)
-        yield PretrainBatch(
-            step=raw.step,
-            targets=[input_dict(*picture, device) for picture in pictures],
-            queries=raw.queries.unpack(),
-            query_ids=torch.tensor(raw.query_ids, dtype=torch.int64),
-            skipped=raw.account.skipped,
-        )
+    with contextlib.closing(raws):
+        for raw in raws:
+            total.add(raw.account)
+            if total.drawn >= MIN_DRAWN and total.skipped > MAX_DAMAGED_SHARE * total.drawn:
+                what = f"{total.skipped} of {total.drawn} samples cannot be read; first: {total.first_fault}"
+                raise BadInput(what, file=path, fix="run check --repair, then targets and queries")
+            pictures = zip(raw.targets, raw.images.unpack(), raw.label_maps.unpack(), strict=True)
+            yield PretrainBatch(
+                step=raw.step,
+                targets=[input_dict(*picture, device) for picture in pictures],
+                queries=raw.queries.unpack(),
+                query_ids=torch.tensor(raw.query_ids, dtype=torch.int64),
+                skipped=raw.account.skipped,
+            )
 
 
 def held_out_batches(

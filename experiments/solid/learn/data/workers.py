@@ -5,10 +5,13 @@ Errors of a worker arrive in one line, and a worker that dies or hangs ends the 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -56,7 +59,7 @@ def in_workers(
     *,
     workers: int,
     timeout: float = TIMEOUT,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """`fetch(request)` for every request, in order, computed ahead in `workers` processes (0: in this one).
 
     `fetch` and the requests must not depend on the process that runs them. Raises what `fetch` raises
@@ -73,11 +76,13 @@ def in_workers(
             num_workers=workers,
             collate_fn=_as_it_is,
             timeout=timeout if workers else 0,
-            worker_init_fn=_quiet_signals,
             # Torch draws a seed for its workers; the global generator is the caller's.
             generator=torch.Generator().manual_seed(0),
         )
-        results = iter(loader)
+        with _group_signals_held_back():
+            results = iter(loader)
+    # An iterator that is left open would keep the process from ending: it waits for its children.
+    at_exit = atexit.register(functools.partial(_end, results))
     if workers:
         _one_line_for_dead_workers()
     try:
@@ -92,6 +97,7 @@ def in_workers(
                 raise result.kind(result.line)
             yield result
     finally:
+        atexit.unregister(at_exit)
         _end(results)
 
 
@@ -99,10 +105,18 @@ def _as_it_is(result: Any) -> Any:
     return result
 
 
-def _quiet_signals(worker: int) -> None:
-    """A signal to the whole process group is the trainer's business: it stops after a checkpoint."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextlib.contextmanager
+def _group_signals_held_back() -> Iterator[None]:
+    """Workers started in here never see SIGTERM and SIGINT.
+
+    A signal to the whole process group is the trainer's business: it stops after a checkpoint. Workers
+    inherit the mask, so there is no moment at their start at which torch's handler would end them in silence.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _lost(error: RuntimeError, timeout: float = TIMEOUT) -> Exception:
@@ -146,3 +160,4 @@ def _end(results: Any) -> None:
         for worker in workers:
             if worker.is_alive():
                 worker.kill()
+                worker.join()
