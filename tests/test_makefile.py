@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCREEN = (24, 110)  # lines, columns
 COMMANDS = {  # target -> what it starts
     "reproduce-solid": "workflow/run reproduce solid",
+    "reproduce-dense-detector": "workflow/run reproduce dense-detector",
     "reproduce": "workflow/run reproduce all && workflow/run report",
     "plan": "workflow/run plan",
     "status": "workflow/run status",

@@ -1,4 +1,4 @@
-"""Builds the four cpu images and runs them as users do: `docker compose run`, without a network.
+"""Builds the four cpu images and runs them, and every paper, as users do: `docker compose run`.
 
     python3 tests/containers/engine.py && python -m pytest -m "" tests/containers
 
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,17 @@ def images() -> dict[str, dict[str, float]]:
     if os.environ.get("SYNDET_IMAGE_FIGURES"):
         Path(os.environ["SYNDET_IMAGE_FIGURES"]).write_text(json.dumps(figures, indent=1) + "\n")
     return figures
+
+
+@pytest.fixture(scope="session", autouse=True)
+def project():
+    """A compose project of its own: a paper that runs in this checkout keeps the container beside it."""
+    name = f"syndet-test-{os.getpid()}"
+    os.environ["COMPOSE_PROJECT_NAME"] = name
+    yield
+    subprocess.run(["docker", "compose", "--profile", "*", "down", "--volumes", "--timeout", "5"], cwd=ROOT,
+                   capture_output=True)
+    del os.environ["COMPOSE_PROJECT_NAME"]
 
 
 @pytest.fixture
@@ -163,12 +176,45 @@ def test_a_stop_signal_reaches_python(images, runs):
         docker("rm", "-f", name)
 
 
-def test_help_lists_the_stages_and_none_of_them_is_hidden_by_a_program(images):
-    told = compose_run("solid", "help").stdout
-    verbs = ("fetch-meshes", "index", "clean", "rooms", "create-store", "targets", "queries", "check")
+def wait_for(condition, seconds: float, why: str = "waited too long") -> None:
+    """Until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, why
+        time.sleep(0.2)
+
+
+def relay_state() -> str:
+    """State and exit code of the container beside SOLID's: `exited 0` once it has done its work."""
+    name = docker("compose", "ps", "--all", "--quiet", "detectron2-relay").stdout.strip()
+    return docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name).stdout.strip()
+
+
+def test_help_lists_the_stages_and_starts_none(images, runs):
+    folder = runs(4242)
+    told = compose_run("solid", "help", RUNS_DIR=str(folder)).stdout
+    verbs = ("fetch-meshes", "targets", "check", "pretrain", "finetune", "evaluate", "report")
     assert all(verb in told for verb in verbs)
-    for verb in verbs:
-        assert "usage: python -m experiments.solid" in compose_run("solid", verb, "--help").stdout
+    assert list(folder.iterdir()) == []
+    wait_for(lambda: relay_state() == "exited 0", 10, "the container beside it must not stay")
+
+
+@pytest.mark.parametrize("verb", ["index", "pretrain"])
+def test_a_verb_runs_in_its_own_toolchain_and_is_hidden_by_no_program(images, verb):
+    assert f"usage: python -m experiments.solid {verb}" in compose_run("solid", verb, "--help").stdout
+    done = compose_run("dense-detector", "train", "--help")
+    assert "usage: python -m experiments.dense_detector train" in done.stdout
+
+
+def test_the_container_beside_a_paper_has_no_more_rights_than_the_paper(images, runs):
+    folder = runs(4242)
+    words = ("python", "tests/containers/inside/hardening.py", "made")
+    for service in ("solid", "detectron2-relay"):
+        report = json.loads(compose_run(service, *words, RUNS_DIR=str(folder)).stdout)
+        assert (report["uid"], report["gid"]) == (4242, 4242)
+        assert set(report["capabilities"].values()) == {0}
+        assert report["writable"] == ["/workspace/runs", "/tmp", "/dev/shm", "/run/syndet"]
+        assert (report["interfaces"], report["network"]) == (["lo"], False)
 
 
 def test_an_unknown_stage_is_exit_2(images):
@@ -181,12 +227,78 @@ def test_no_gpu_is_exit_3_with_the_remedy(images):
     assert "ACCEL=cuda" in done.stderr
 
 
-def test_solid_reproduces_at_tiny_and_its_files_belong_to_the_caller(images, runs):
-    folder = runs(4242)
-    done = compose_run("solid", timeout=600, SCALE="tiny", RUNS_DIR=str(folder))
-    manifests = sorted(folder.rglob("manifest.json"))
-    assert manifests, done.stdout[-3000:]
-    assert {path.stat().st_uid for path in folder.rglob("*")} == {4242}
-    before = {path: path.read_bytes() for path in manifests}
-    compose_run("solid", timeout=600, SCALE="tiny", RUNS_DIR=str(folder))
+PAPERS = ("solid", "dense-detector")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images, tmp_path_factory) -> dict[str, Path]:
+    """Each paper reproduced at tiny by `docker compose run`, in a folder of uid 4242."""
+    folders = {}
+    for paper in PAPERS:
+        folders[paper] = tmp_path_factory.mktemp(paper)
+        if os.geteuid() == 0:
+            os.chown(folders[paper], 4242, 4242)
+            for parent in folders[paper].parents[:2]:
+                parent.chmod(0o755)
+        compose_run(paper, timeout=900, SCALE="tiny", RUNS_DIR=str(folders[paper]))
+    return folders
+
+
+def results(folder: Path) -> dict[str, str]:
+    """Stage or shard -> key, and the digests of what training leaves."""
+    found = {}
+    for path in sorted(folder.rglob("manifest.json")):
+        tree = json.loads(path.read_text())
+        made = {row["path"]: row["sha256"] for row in tree["outputs"] if row["path"].endswith(".safetensors")}
+        found[str(path.parent.relative_to(folder))] = f"{tree['key']} {made}"
+    return found
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_paper_reproduces_at_tiny_and_its_files_belong_to_the_caller(undisturbed, paper):
+    folder = undisturbed[paper]
+    assert sorted(folder.rglob("report/manifest.json"))
+    if os.geteuid() == 0:
+        assert {path.stat().st_uid for path in folder.rglob("*")} == {4242}
+    before = {path: path.read_bytes() for path in sorted(folder.rglob("manifest.json"))}
+    again = compose_run(paper, timeout=600, SCALE="tiny", RUNS_DIR=str(folder))
+    assert "nothing to do" in again.stdout
     assert {path: path.read_bytes() for path in sorted(folder.rglob("manifest.json"))} == before
+
+
+@pytest.mark.parametrize(("stage", "how", "code"), [("pretrain", "TERM", "75"), ("finetune", "KILL", "137")])
+def test_two_containers_stopped_in_the_middle_go_on_to_the_same_result(undisturbed, runs, stage, how, code):
+    folder = runs(4242 if os.geteuid() == 0 else os.geteuid())
+    name = f"syndet-test-chain-{os.getpid()}-{stage}"
+    settings = {"SCALE": "tiny", "RUNS_DIR": str(folder)}
+    docker("compose", "run", "-d", "--name", name, "solid", **settings)
+    try:
+        part = folder / f"solid/tiny/seed0/{stage}.part"
+        wait_for(lambda: part.exists(), 300, docker("logs", name).stderr[-2000:])
+        time.sleep(1)
+        docker("kill", "--signal", how, name)
+        assert docker("wait", name, timeout=120).stdout.strip() == code
+        wait_for(lambda: relay_state() == "exited 0", 120, "a stage went on unseen")
+        assert part.exists(), "stopped too late to show anything"
+    finally:
+        docker("rm", "-f", name)
+    compose_run("solid", timeout=600, **settings)
+    assert results(folder) == results(undisturbed["solid"])
+
+
+def test_tensorboard_serves_the_curves_on_this_machine_alone(images, runs):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    docker("compose", "up", "-d", "tensorboard", TENSORBOARD_PORT=str(port), RUNS_DIR=str(runs(4242)))
+    try:
+        def answers() -> bool:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/environment", timeout=5) as page:
+                    return json.loads(page.read())["data_location"] == "/workspace/runs"
+            except OSError:
+                return False
+
+        wait_for(answers, 90, docker("compose", "logs", "tensorboard").stdout)
+    finally:
+        docker("compose", "rm", "--stop", "--force", "tensorboard")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 FOLDERS = ("/", "/opt/venv", "/workspace", "/workspace/data", "/usr/local/bin", "/workspace/runs", "/tmp",
-           "/dev/shm")
+           "/dev/shm", "/run", "/run/syndet")
 CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
