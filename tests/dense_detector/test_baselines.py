@@ -66,7 +66,7 @@ def test_boxes_come_back_in_original_pixels():
 
 
 def test_no_detector_without_a_box_head_beats_the_oracle():
-    anchors = grid_anchors((8, 16), (32, 64), torch.tensor([[10.0, 10], [20, 12]]))
+    anchors = grid_anchors((4, 8), (32, 64), torch.tensor([[9.0, 9], [24, 12]]))
     images = []
     for number in range(6):
         corners = item_rng(0, "truth", number).random((3, 2)) * (40, 18)
@@ -75,7 +75,7 @@ def test_no_detector_without_a_box_head_beats_the_oracle():
     truth = selection(*images)
     best = oracle(truth, anchors, SIZE_WH)
     ceiling = coco_ap(ground_truth(truth), best, iou_type="bbox").ap50
-    assert 0.5 < ceiling < 1
+    assert 0.2 < ceiling < 1
     for number in range(10):  # unmodified anchors, right ones among them, with scores of any kind
         rng = item_rng(0, "guess", number)
         chosen = rng.integers(0, len(anchors), 100)
