@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,11 +10,15 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from suite import ranks as environment
 from suite.errors import BadInput, Missing
 
 TIMEOUT = timedelta(minutes=30)  # the first batch of a cold loader may take minutes
+
+_WRAPPED: list[weakref.ref[DistributedDataParallel]] = []
 
 
 def rank() -> int:
@@ -50,7 +55,33 @@ def process_group(device: str) -> Iterator[torch.device]:
     try:
         yield chosen
     finally:
+        _release_wrappers()
         dist.destroy_process_group()
+
+
+def data_parallel(model: nn.Module, device: torch.device, **options: Any) -> nn.Module:
+    """The model whose backward pass averages gradients over the ranks; itself when alone.
+
+    Statistics of batch norm stay each rank's own. `options` go to DistributedDataParallel.
+    """
+    if world_size() == 1:
+        return model
+    ids = [device.index] if device.type == "cuda" else None
+    wrapped = DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False, **options)
+    _WRAPPED.append(weakref.ref(wrapped))
+    return wrapped
+
+
+def _release_wrappers() -> None:
+    """Take the process group from the wrappers, which may outlive it in a frame or a traceback.
+
+    Whoever drops it last joins gloo's threads. DistributedDataParallel does so with Python's lock held, for
+    which such a thread may be waiting: the process would hang (seen with torch 2.13).
+    """
+    while _WRAPPED:
+        wrapped = _WRAPPED.pop()()
+        if wrapped is not None:
+            wrapped.reducer = wrapped.logger = None
 
 
 def barrier() -> None:

@@ -133,11 +133,6 @@ def _set_training(cfg: CfgNode, config: SolidConfig) -> None:
 
 
 def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
-    if len(overrides) % 2:
-        raise BadInput(
-            f"finetune.overrides has {len(overrides)} words, but a value belongs to each key",
-            fix="write [KEY, VALUE, KEY, VALUE]",
-        )
     known = all_keys(cfg)
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):
         if key not in known:

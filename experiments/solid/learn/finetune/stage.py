@@ -20,7 +20,6 @@ from detectron2.config import CfgNode
 from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.utils.events import EventStorage
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from experiments.solid.config_learning import Finetune
 from experiments.solid.learn.data.coco import load_target_set
@@ -121,7 +120,7 @@ def train(
 ) -> None:
     """All iterations, then the statistics of batch norm; `model` is changed in place."""
     seed_everything(ctx.seed, "solid.finetune.train", ranks.rank())
-    wrapped = distributed(model, device)
+    wrapped = ranks.data_parallel(model, device)
     optimizer = build_optimizer(cfg, model)
     scheduler = build_lr_scheduler(cfg, optimizer)
     amp = Amp(tune.precision, device)
@@ -151,14 +150,6 @@ def train(
     seed_everything(ctx.seed, "solid.finetune.precise_bn", ranks.rank())
     more = batches(start_step=tune.iterations, stop_step=tune.iterations + tune.precise_bn)
     estimate_batch_norm(model, more, iterations=tune.precise_bn)
-
-
-def distributed(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model whose backward pass averages gradients over the ranks; itself when alone."""
-    if ranks.world_size() == 1:
-        return model
-    ids = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
 
 def write_results(

@@ -26,7 +26,6 @@ import torch
 from detectron2.utils.events import EventStorage
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
-from torch.nn.parallel import DistributedDataParallel
 
 from experiments.solid.learn.data.index import StoreIndex, check_classes
 from experiments.solid.learn.data.pretrain import PretrainBatch, pretrain_loader
@@ -163,13 +162,8 @@ class Pretraining:
 
 def wrap(model: InstanceDetector, *, precision: str) -> nn.Module:
     """The model as it is, or over several ranks its data-parallel wrapper with the published settings."""
-    if ranks.world_size() == 1:
-        return model
-    on_cuda = model.device.type == "cuda"
-    wrapped = DistributedDataParallel(
-        model, device_ids=[model.device.index] if on_cuda else None, broadcast_buffers=False
-    )
-    if precision == "float16" and on_cuda:
+    wrapped = ranks.data_parallel(model, model.device)
+    if ranks.world_size() > 1 and precision == "float16" and model.device.type == "cuda":
         wrapped.register_comm_hook(None, fp16_compress_hook)
     return wrapped
 

@@ -51,7 +51,7 @@ def train(ctx: Context) -> None:
         seed_everything(ctx.seed, "toy.init")
         model = nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), nn.Linear(8, 1)).to(device)
         seed_everything(ctx.seed, "toy.train", ranks.rank())
-        wrapped = nn.parallel.DistributedDataParallel(model) if ranks.world_size() > 1 else model
+        wrapped = ranks.data_parallel(model, device)
         sgd = optimizer(model, lr=settings.lr, momentum=0.9, weight_decay=1e-4, weight_decay_norm=0.0)
         amp = Amp(settings.precision, device)
         share = ranks.share_of_batch(settings.batch_size)
