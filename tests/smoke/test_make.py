@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from suite.runs import systems
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = (
@@ -52,7 +54,7 @@ def test_reproduce_does_every_paper_and_the_overview(runs):
     code, output = make("reproduce", f"RUNS_DIR={runs}")
     assert code == 0, output
     assert (runs / "report/index.html").is_file()
-    assert "1 runs" in make("report", f"RUNS_DIR={runs}")[1]
+    assert f"{len(systems())} runs" in make("report", f"RUNS_DIR={runs}")[1]
 
 
 def test_a_manifest_says_what_made_the_result(runs):
@@ -66,6 +68,12 @@ def test_a_shell_has_the_toolchains_python():
     code, output = make("shell", "TOOLCHAIN=blender", stdin="python -c 'import sys; print(sys.prefix)'\n")
     assert code == 0, output
     assert str(ROOT / ".tox/blender") in output.splitlines()
+
+
+def test_the_environment_of_each_toolchain_is_the_one_that_ran(runs):
+    for stage, toolchain in {"check": "blender", "pretrain": "detectron2", "evaluate": "detectron2"}.items():
+        tree = json.loads((runs / f"solid/tiny/seed0/{stage}/manifest.json").read_text())
+        assert Path(tree["environment"]["prefix"]) == ROOT / ".tox" / toolchain
 
 
 def test_clean_lists_first_and_then_deletes(runs):
