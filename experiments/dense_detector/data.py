@@ -27,6 +27,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from experiments.dense_detector.augment import Item, vary
 from experiments.dense_detector.selection import ImageRecord, Selection
 from suite.errors import BadInput
 from suite.seeds import item_rng
@@ -50,13 +51,6 @@ class Batch:
     ignore_valid: Tensor  # bool (N, K)
     image_ids: list[int]
     sizes: Tensor  # float32 (N, 2): width and height of the original pictures
-
-
-@dataclass(frozen=True, eq=False)
-class _Item:
-    boxes: np.ndarray  # float32 (n, 4), resized pixels
-    labels: np.ndarray  # int64 (n,)
-    ignore: np.ndarray  # float32 (m, 4)
 
 
 class DetectionDataset:
@@ -101,20 +95,10 @@ class DetectionDataset:
     def batch(
         self, indices: Sequence[int], *, seed: int = 0, epoch: int = 0, flip: float = 0.0, jitter: float = 0.0
     ) -> Batch:
-        """The pictures of `indices`: `flip` is the probability of a horizontal flip, `jitter` the share by
-        which brightness and contrast vary.
-        """
+        """The pictures of `indices`, varied by chance as in augment.py."""
         images = torch.from_numpy(np.stack([self.picture(i) for i in indices])).float().div_(255)
         items = [self._items[i] for i in indices]
-        if flip or jitter:
-            # Both are always drawn, so that switching one off leaves the other's choices alone.
-            draws = np.stack([item_rng(seed, "dense.augment", i, epoch).random(3) for i in indices])
-            flipped = draws[:, 0] < flip
-            pairs = zip(items, flipped, strict=True)
-            items = [flip_item(item, self.size_wh[0]) if mirror else item for item, mirror in pairs]
-            images = torch.where(torch.from_numpy(flipped).view(-1, 1, 1, 1), images.flip(-1), images)
-            if jitter:
-                images = _photometric(images, 1 + jitter * (2 * draws[:, 1:] - 1))
+        images, items = vary(images, items, indices, seed=seed, epoch=epoch, flip=flip, jitter=jitter)
         return collate(
             images.sub_(self._mean).div_(self._std), items, [self.selection.images[i] for i in indices]
         )
@@ -156,31 +140,15 @@ def scale_boxes(boxes: np.ndarray, from_wh: tuple[int, int], to_wh: tuple[int, i
     return (boxes * factors).astype(np.float32)
 
 
-def resized_item(image: ImageRecord, size_wh: tuple[int, int]) -> _Item:
+def resized_item(image: ImageRecord, size_wh: tuple[int, int]) -> Item:
     """Boxes, labels and ignore regions of a record in resized pixels, those without area left out."""
     original_wh = (image.width, image.height)
     boxes, ignore = (scale_boxes(b, original_wh, size_wh) for b in (image.boxes, image.ignore))
     keep, keep_ignore = (((b[:, 2:] - b[:, :2]) > 0).all(axis=1) for b in (boxes, ignore))
-    return _Item(boxes[keep], image.labels[keep], ignore[keep_ignore])
+    return Item(boxes[keep], image.labels[keep], ignore[keep_ignore])
 
 
-def flip_item(item: _Item, width: int) -> _Item:
-    """The item mirrored left to right in a picture `width` pixels wide; twice is once not at all."""
-
-    def mirrored(boxes: np.ndarray) -> np.ndarray:
-        return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
-
-    return _Item(mirrored(item.boxes), item.labels, mirrored(item.ignore))
-
-
-def _photometric(images: Tensor, factors: np.ndarray) -> Tensor:
-    """Contrast about each picture's mean, then brightness; images in [0, 1], factors (N, 2)."""
-    brightness, contrast = torch.from_numpy(factors).float().T.reshape(2, -1, 1, 1, 1)
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return (((images - mean) * contrast + mean) * brightness).clamp_(0, 1)
-
-
-def collate(images: Tensor, items: Sequence[_Item], records: Sequence[ImageRecord]) -> Batch:
+def collate(images: Tensor, items: Sequence[Item], records: Sequence[ImageRecord]) -> Batch:
     """Pad the boxes of the pictures to a common length, with masks that tell which rows are real."""
     boxes, valid = _pad([item.boxes for item in items])
     ignore, ignore_valid = _pad([item.ignore for item in items])

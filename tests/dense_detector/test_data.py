@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from experiments.dense_detector import data
+from experiments.dense_detector.augment import flip_item
 from experiments.dense_detector.data import (
     DetectionDataset,
     batches,
@@ -137,7 +138,7 @@ def test_flipping_twice_changes_nothing_and_once_mirrors_pixels_and_boxes(mini):
             getattr(mirrored, name)[rows], torch.stack([128 - x2, y1, 128 - x1, y2], dim=-1)
         )
     item = data.resized_item(mini.all.images[0], SIZE_WH)
-    twice = data.flip_item(data.flip_item(item, 128), 128)
+    twice = flip_item(flip_item(item, 128), 128)
     np.testing.assert_allclose(twice.boxes, item.boxes, atol=1e-4)
 
 
