@@ -75,6 +75,20 @@ class Pretrain:
     threads: int  # CPU threads of the training process; decides the last bits of float sums
     overrides: tuple[str, ...]  # detectron2 LazyConfig overrides: model.a.b=value
 
+    def __post_init__(self) -> None:
+        if not self.embed_dims or min(self.embed_dims) < 1:
+            raise ValueError("`pretrain.embed_dims` needs at least one width, all positive")
+        if self.temperature <= 0:
+            raise ValueError("`pretrain.temperature` must be positive")
+        if not 0 <= self.ema <= 1:
+            raise ValueError("`pretrain.ema` must lie in 0..1")
+        counts = ("batch_size", "num_queries", "query_size", "iterations", "checkpoint_every", "log_every")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ValueError(f"`pretrain.{name}` must be at least 1")
+        if max(self.iterations, self.warmup) > self.schedule:
+            raise ValueError("`pretrain.schedule` is shorter than `pretrain.iterations` or `pretrain.warmup`")
+
 
 @dataclass(frozen=True)
 class TargetSet:
