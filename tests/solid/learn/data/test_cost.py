@@ -79,12 +79,12 @@ def test_nothing_is_kept_from_one_batch_to_the_next(loader):
     batches = loader(64)
     tracemalloc.start()
     try:
-        for _ in range(10):
+        for _ in range(4):
             next(batches)
         Counting.reads.clear()
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
-        for _ in range(50):  # 100 pictures: each of the 62 at least once
+        for _ in range(32):  # 64 pictures: each of the 62 once
             next(batches)
         Counting.reads.clear()
         gc.collect()
