@@ -131,6 +131,7 @@ class Compare:
     inputs: tuple[Literal["matched", "native"], ...]  # matched: reduced to size_wh and grey first
     seeds: tuple[int, ...]
     lrs: tuple[float, ...]  # tried on validation for each model
+    search_steps: int  # of each rate that is tried
     max_steps: int  # pictures seen = max_steps * train.batch_size, for every model
 
 

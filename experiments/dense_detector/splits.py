@@ -12,9 +12,9 @@ import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiments.dense_detector.config import Data
-from experiments.dense_detector.data import DetectionDataset
 from experiments.dense_detector.db import ImportCounts, import_coco, open_read_only
 from experiments.dense_detector.selection import Selection, hash_split, select
 from experiments.dense_detector.verify import verify
@@ -23,6 +23,9 @@ from suite.errors import BadInput
 from suite.manifest import write_json
 from suite.paths import data_path
 from suite.stage import Context
+
+if TYPE_CHECKING:
+    from experiments.dense_detector.data import DetectionDataset
 
 SPLITS = ("train", "val", "test")
 
@@ -42,6 +45,8 @@ class Subset:
 
 def dataset_of(subset: Subset, data: Data, *, cache: bool | None = None) -> DetectionDataset:
     """The pictures of a subset as the config wants them; `cache` in place of `data.cache`."""
+    from experiments.dense_detector.data import DetectionDataset  # torch: `import` and `verify` need none
+
     return DetectionDataset(
         subset.selection, subset.images_dir, size_wh=data.size_wh, grey=data.grey,
         cache=data.cache if cache is None else cache,

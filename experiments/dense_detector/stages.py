@@ -67,12 +67,12 @@ STAGES = {
     for stage in (
         _stage(
             "import", "COCO annotations -> one SQLite database per split", "splits:run_import",
-            version=1, outside=annotation_state, decides=("numpy",),
+            uses_gpu=False, version=1, outside=annotation_state, decides=("numpy",),
             config=("data.source", "data.train_json", "data.val_json", "data.test_json"),
         ),
         _stage(
             "verify", "decode every picture; those that cannot be are left out", "splits:run_verify",
-            version=1, inputs=("import",), outside=picture_state, decides=("pillow",),
+            uses_gpu=False, version=1, inputs=("import",), outside=picture_state, decides=("pillow",),
             config=("data.train_images", "data.val_images", "data.test_images"),
         ),
         _stage(
@@ -87,14 +87,18 @@ STAGES = {
         ),
         _stage(
             "compare", "torchvision's detectors under the same budget; not part of the default run",
-            "compare_stage:run", optional=True,
+            "compare:run", optional=True,
             version=1, inputs=("import", "verify"), decides=(*LEARNING, "pycocotools"),
             num_shards=num_comparisons,
             config=("data", "model", "anchors", "assign", "loss", "train", "evaluate", "compare"),
         ),
         _stage(
+            "compare-table", "one table of what `compare` found", "compare_table:run",
+            optional=True, uses_gpu=False, version=1, inputs=("compare",), config=("compare",),
+        ),
+        _stage(
             "report", "one offline page: curves, heat maps and predictions over training time", "report:run",
-            version=1, inputs=("import", "verify", "train", "eval"),
+            uses_gpu=False, version=1, inputs=("import", "verify", "train", "eval"),
             config=("data", "model", "anchors", "assign", "loss", "train", "evaluate"),
         ),
     )

@@ -1,5 +1,5 @@
 # Dense detector: COCO annotations -> SQLite -> a detector per variant -> AP -> a report page. `compare` is started by
-# name alone: python -m suite reproduce dense-detector --until compare
+# name alone: python -m suite reproduce dense-detector --until compare-table
 
 
 rule dense_detector:
@@ -61,6 +61,17 @@ rule compare:
         settings("compare"),
     shell:
         launch("compare", verify="verify", **{"import": "import"})
+
+
+rule compare_table:
+    input:
+        stamp("compare"),
+    output:
+        touch(stamp("compare-table")),
+    params:
+        settings("compare-table"),
+    shell:
+        launch("compare-table", compare="compare")
 
 
 rule report:
