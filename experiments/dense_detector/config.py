@@ -133,6 +133,8 @@ class Compare:
     lrs: tuple[float, ...]  # tried on validation for each model
     search_steps: int  # of each rate that is tried
     max_steps: int  # pictures seen = max_steps * train.batch_size, for every model
+    upscale: int  # matched: RetinaNet sees the reduced picture this many times larger
+    native_sizes: tuple[int, int]  # native: RetinaNet's limits of the short and the long side
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ class DenseConfig:
             "train.max_steps": 1 if train.max_steps is None else train.max_steps,
             "model.network.head_channels": model.network.head_channels,
             "evaluate.batch_size": self.evaluate.batch_size, "evaluate.top": self.evaluate.top,
+            "compare.search_steps": self.compare.search_steps, "compare.max_steps": self.compare.max_steps,
+            "compare.upscale": self.compare.upscale, "compare.native_sizes": min(self.compare.native_sizes),
             "evaluate.max_detections": self.evaluate.max_detections,
         }  # fmt: skip
         for name, value in counts.items():

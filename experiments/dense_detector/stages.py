@@ -40,8 +40,9 @@ def num_variants(config: DenseConfig, inputs: Mapping[str, Path] | None = None) 
 
 
 def comparisons(compare: Compare) -> list[tuple[str, str, int]]:
-    """(model, input, seed) of each shard of `compare`; the rate is chosen within a shard."""
-    return list(product(compare.models, compare.inputs, compare.seeds))
+    """(model, input, seed) of each shard of `compare`; ours has no other input than its own."""
+    cells = product(compare.models, compare.inputs, compare.seeds)
+    return [cell for cell in cells if cell[:2] != ("ours", "native")]
 
 
 def num_comparisons(config: DenseConfig, inputs: Mapping[str, Path] | None = None) -> int:
@@ -94,7 +95,9 @@ STAGES = {
         ),
         _stage(
             "compare-table", "one table of what `compare` found", "compare_table:run",
-            optional=True, uses_gpu=False, version=1, inputs=("compare",), config=("compare",),
+            optional=True, uses_gpu=False,
+            version=1, inputs=("import", "verify", "compare"), decides=("torch", "numpy", "pycocotools"),
+            config=("data", "model", "anchors", "compare"),
         ),
         _stage(
             "report", "one offline page: curves, heat maps and predictions over training time", "report:run",

@@ -71,7 +71,7 @@ rule compare_table:
     params:
         settings("compare-table"),
     shell:
-        launch("compare-table", compare="compare")
+        launch("compare-table", verify="verify", compare="compare", **{"import": "import"})
 
 
 rule report:
