@@ -25,7 +25,7 @@ def test_every_verb_named_in_the_readme_exists_and_every_stage_is_named():
 @pytest.mark.parametrize("setting", sorted(set(re.findall(rf"\b(?:{'|'.join(TREE)})\.[a-z_]+", README))))
 def test_every_setting_named_in_the_readme_exists(setting):
     section, name = setting.split(".")
-    assert name in TREE[section] or name in ("json", "yaml")
+    assert name in TREE[section] or name in ("json", "yaml", "sh")
 
 
 @pytest.mark.parametrize("verb", STAGES)
