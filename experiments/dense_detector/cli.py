@@ -24,12 +24,13 @@ from suite.errors import BadInput, guard
 from suite.stage import STOP
 
 PROGRAM = "python -m experiments.dense_detector"
+STAGES_ALONE = ("compare", "compare-table", "report")  # verbs that exist as stages only
 
 
 def main(argv: Sequence[str]) -> int:
     """Parse, run, return the exit code (0 done, 2 bad input, 3 missing, 75 stopped, 1 a bug)."""
     as_stage = any(word == "--config" or word.startswith("--config=") for word in argv)
-    if as_stage or argv[:1] == ["report"]:
+    if as_stage or argv[:1] and argv[0] in STAGES_ALONE:
         return stage_cli.main("dense_detector", STAGES, DenseConfig, argv)
     return guard(lambda: _run(build_parser().parse_args(argv)))
 
@@ -41,7 +42,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The verbs by hand; the help of each ends with its form as a stage."""
-    parser = argparse.ArgumentParser(prog=PROGRAM, allow_abbrev=False)
+    alone = f"As stages only: {', '.join(STAGES_ALONE)}."
+    parser = argparse.ArgumentParser(prog=PROGRAM, allow_abbrev=False, epilog=alone)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
     stages = stage_cli.build_parser("dense_detector", STAGES)._subparsers._group_actions[0].choices
 

@@ -24,7 +24,7 @@ SAME = 1e-6  # two implementations of the same protocol in double precision
 def data(tmp_path_factory):
     """The config, and the data set of the validation pictures: crowd regions, one picture without a box."""
     folder = tmp_path_factory.mktemp("evaluate")
-    chain = Chain(make_sets(folder / "sets"), folder, ("data.area=[0, 2500]",))
+    chain = Chain(make_sets(folder / "sets"), folder, ("data.area=[0, 900]",))
     return chain.config, dataset_of(subsets(folder, chain.config, chain.sets)[0], chain.config.data)
 
 
