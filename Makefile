@@ -39,7 +39,7 @@ report: ## one page that leads to the report of every run
 fetch-meshes: ## download more meshes for SOLID (300 MB, by digest) into data/packages
 	@$(RUN) fetch-meshes
 
-tabletop: ## render the embedded target set again and compare (COUNT=20: that many pictures)
+tabletop: ## render the embedded target set again and compare it (COUNT=20: only so many)
 	@$(RUN) tabletop
 
 doctor: ## what is missing on this machine, each line with its remedy
@@ -51,7 +51,7 @@ gpu-check: ## one kernel of each framework on the GPU
 images: ## build the container images (TOOLCHAIN=blender: only that one)
 	@$(RUN) images
 
-test: ## lint and the tests that need neither GPU nor container (.ci/run adds the slow ones)
+test: ## lint and the tests without GPU or container (.ci/run adds the slow ones)
 	@$(RUN) test
 
 lint: ## the style checks alone
