@@ -12,7 +12,7 @@ help: ## this page
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-24s %s\n", $$1, $$2}' Makefile
 	@sed -n 's/^#? *//p' Makefile
 
-reproduce-solid: ## SOLID: meshes and rooms -> rendered store -> pre-trained, fine-tuned detectors, AP
+reproduce-solid: ## SOLID: meshes, rooms -> rendered store -> pre-trained and fine-tuned detectors
 	@$(RUN) reproduce solid
 
 reproduce-dense-detector: ## the small single-stage detector: annotations -> training -> AP
