@@ -2,7 +2,7 @@
 
     python -m assets.make.tabletop --out runs/tabletop --compare                 # what `make tabletop` does
     python -m assets.make.tabletop --out runs/tabletop --compare --count 20      # ... with COUNT=20
-    python -m assets.make.tabletop --out assets/tabletop --work runs/tabletop/work   # replace the shipped
+    python -m assets.make.tabletop --out assets/tabletop --work runs/tabletop-new    # replace the shipped
 
 In Blender's environment. Every finished picture is kept in the work folder, so a stopped command goes on
 where it was. Exit code 0: the same annotations and pictures; 1: they differ; others: see suite/errors.py.
@@ -68,12 +68,13 @@ def prepare(plan: Plan, config: SolidConfig, config_path: Path) -> None:
 def render_all(plan: Plan, config_path: Path, *, workers: int, count: int | None) -> None:
     """Start the workers, show how far they are, stop them if one fails or this process is stopped."""
     wanted = pictures(count)
+    started_with = _num_done(plan, wanted)
     command = [sys.executable, "-m", "assets.make.tabletop_render", "--config", str(config_path)]
     command += ["--work", str(plan.work), *(["--count", str(count)] if count else [])]
     running = [
         subprocess.Popen([*command, "--part", f"{part}/{workers}"], cwd=ROOT) for part in range(workers)
     ]
-    done = _num_done(plan, wanted)
+    done = started_with
     try:
         with Progress(len(wanted), "pictures", done=done) as bar:
             while any(process.poll() is None for process in running):
@@ -93,6 +94,7 @@ def render_all(plan: Plan, config_path: Path, *, workers: int, count: int | None
         raise Stopped("stopped; the same command goes on from here")
     if any(codes):
         raise StageFailed("a worker failed (see above)", max(codes))
+    print(f"tabletop: {len(wanted) - started_with} pictures rendered now, {started_with} kept from before")
 
 
 def _num_done(plan: Plan, wanted: Sequence[tuple[str, int]]) -> int:

@@ -27,7 +27,7 @@ from suite.manifest import file_digest, write_json
 
 JPEG_QUALITY = 90
 MAX_BYTES = 8_000_000
-COMMAND = "python -m assets.make.tabletop --out assets/tabletop --work runs/tabletop/work"
+COMMAND = "python -m assets.make.tabletop --out assets/tabletop --work runs/tabletop-new"
 DESCRIPTION = "tabletop: rendered stand-in for a real target data set at smoke scale"
 PLURALS = {"bread": ("a loaf of bread", "loaves of bread")}  # where an -s and an article do not do
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")

@@ -46,6 +46,7 @@ def test_a_few_pictures_rendered_again_by_a_command_that_was_killed_equal_the_sh
     assert kept
     done = call(*words)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{6 - len(kept)} pictures rendered now, {len(kept)} kept from before" in done.stdout
     assert "6 pictures" in done.stdout
     assert "the same set" in done.stdout
     assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
@@ -69,7 +70,7 @@ def test_a_stopped_command_says_so_and_leaves_no_worker_behind(tmp_path):
 
 
 def test_the_shipped_set_is_not_overwritten_by_accident():
-    for words in (("--compare",), ("--count", "5", "--work", "runs/tabletop/work"), ()):
+    for words in (("--compare",), ("--count", "5", "--work", "runs/tabletop-new"), ()):
         done = call("--out", str(TABLETOP), *words)
         assert done.returncode == 2
         assert "would replace the shipped set" in done.stderr

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from assets.make.tabletop_plan import CONFIG, config_digest
-from assets.make.tabletop_set import DESCRIPTION, JPEG_QUALITY, MAX_BYTES
+from assets.make.tabletop_set import COMMAND, DESCRIPTION, JPEG_QUALITY, MAX_BYTES
 from assets.make.tabletop_sheet import MAX_BYTES as MAX_SHEET_BYTES
 from experiments.solid.config import SolidConfig
 from suite.config import load_config
@@ -77,6 +77,7 @@ def test_the_listing_counts_what_is_there(split):
 
 def test_the_listing_names_the_settings_that_made_the_set():
     assert listing()["config_sha256"] == config_digest(load_config(SolidConfig, CONFIG))
+    assert listing()["command"] == COMMAND
     assert "stand-in" in listing()["description"]
 
 
