@@ -144,13 +144,15 @@ def start_stages(request: Request, states: Sequence[StageState]) -> int:
     prepare(toolchains, place=place, accel=accel, device=device)
     begin = time.time()
     command = snakemake_command(request, place=place, device=device, accel=accel)
-    failed = run_snakemake(command) != 0
+    outcome = run_snakemake(command)
     codes = [
         tree.get("code", EXIT_BUG)
         for tree in (read_state(run.folder / "logs" / f"{state.name}.json") for state in states)
         if tree is not None and tree["started"] >= begin
     ]
-    if failed and worst(codes) == EXIT_OK:  # no stage failed: let Snakemake say what it did not like
+    if outcome == EXIT_STOPPED and worst(codes) == EXIT_OK:  # the stage at hand had only its end left
+        return EXIT_STOPPED
+    if outcome and worst(codes) == EXIT_OK:  # no stage failed: let Snakemake say what it did not like
         subprocess.run([*command[:-2], "--dry-run", "--quiet", "host", "--", command[-1]], check=False)
         return EXIT_BUG
     return worst(codes)

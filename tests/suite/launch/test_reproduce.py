@@ -113,6 +113,19 @@ def test_a_run_ended_in_the_middle_goes_on_to_the_same_result(checkout, how):
 
 
 @pytest.mark.slow
+def test_a_stop_in_the_last_moment_of_a_stage_counts_as_stopped(checkout):
+    process = checkout.start(*REPRODUCE, "--jobs", "4", "-o", "pause=1")
+    while not any(row[0] == "adding" for row in checkout.notes()):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == EXIT_STOPPED, output
+    assert output.splitlines()[-1].endswith("stopped; the same command goes on from here")
+    assert "report/manifest.json" in keys(checkout), "what was finished is kept"
+
+
+@pytest.mark.slow
 def test_two_commands_on_one_run_are_told_apart(checkout):
     process = checkout.start(*REPRODUCE, "-o", "pause=0.5")
     while not checkout.notes():

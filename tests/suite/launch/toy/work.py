@@ -43,7 +43,9 @@ def square(ctx: Context) -> None:
 
 
 def add(ctx: Context) -> None:
-    """sum.json and a report page."""
+    """sum.json and a report page; it cannot be stopped in the middle."""
+    note("adding", 0)
+    time.sleep(ctx.config.pause)
     files = sorted(ctx.inputs["squares"].glob("*/squares.json"))
     (ctx.out / "index.html").write_text(f"<p>{sum(sum(json.loads(f.read_text())) for f in files)}</p>")
 
