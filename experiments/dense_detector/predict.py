@@ -29,7 +29,7 @@ def predict(
     pixels = decode_picture(image, None, data.size_wh, grey=data.grey)
     rgb = np.asarray(Image.open(image).convert("RGB"))
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (GREY_NORM if data.grey else RGB_NORM))
-    batch = (torch.from_numpy(pixels)[None].float() / 255 - mean) / std
+    batch = (torch.tensor(pixels)[None].float() / 255 - mean) / std
     wanted = detector.config.evaluate.display_score if score is None else score
     size = torch.tensor([[rgb.shape[1], rgb.shape[0]]], dtype=torch.float32)
     table = to_original(detector, detector.detect(batch, score=wanted), [0], size)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -200,7 +201,7 @@ def test_as_stages_the_chain_ends_in_a_report_and_a_second_call_does_nothing(tmp
     assert summary["variants"]["ours"]["own_share"] == 1 > summary["variants"]["compat"]["own_share"]
     page = (tmp_path / "run/report/index.html").read_text()
     assert all(text in page for text in ("ours", "compat", "anchor oracle", "mean box", "not published"))
-    assert "http://" not in page.replace("http://www.w3.org", "") and "<script" not in page
+    assert not re.search(r"(src|href|url)\W{1,2}http|<script", page)  # nothing is fetched
     capsys.readouterr()
     chain.must("import", "verify", "train", "eval", "report")
     assert capsys.readouterr().out.count("up to date") == 5
