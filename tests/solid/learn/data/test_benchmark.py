@@ -24,7 +24,7 @@ def test_both_ways_give_the_same_picture_and_nearly_the_same_boxes(tmp_path, sam
         ours, image, _ = load_target(store, index, row, settings, short_edge=56, flip=True)
         assert (theirs["image"].numpy() == image).all()
         assert theirs["instances"].gt_classes.tolist() == ours.classes.tolist()
-        # The published outlines lie half a stored pixel too far up and left; stored pixels are made smaller here.
+        # The published outlines lie half a stored pixel too far up and left.
         assert np.abs(theirs["instances"].gt_boxes.tensor.numpy() - ours.boxes).max() <= 1.5
 
 
