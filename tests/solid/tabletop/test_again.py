@@ -25,7 +25,9 @@ def wait_for_quiet(folder: Path) -> None:
     """Until no process names the folder in its command line."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            ["ps", "-e", "-ww", "-o", "args"], capture_output=True, text=True, check=True
+        ).stdout
         if str(folder) not in listed:
             return
         time.sleep(0.2)
