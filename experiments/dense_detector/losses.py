@@ -62,7 +62,7 @@ def detection_loss(
     else:
         loss = focal_loss(logits, targets, gamma=0.0, alpha=None)
         counted = (labels >= 0) | hard_negatives(loss.detach().sum(2), labels, negatives_per_positive)
-    cls = (loss * counted[..., None]).sum() / divisor
+    cls = (loss.sum(2) * counted).sum() / divisor
     if output.deltas is None:
         return Losses(cls, torch.zeros_like(cls), num_pos)
     box = box_losses(output.deltas.float(), assignment, anchors, boxes, kind=box_kind, beta=box_beta)
@@ -83,12 +83,12 @@ def focal_loss(
     target is true, 1 - alpha where it is not, 1 for alpha None. `detach_weight`: the weight counts as a
     constant in the gradient, as in the published code (branch master).
     """
-    # The logit of being right: sigmoid(z) = p_t. One sign flip instead of two branches, and -ln p_t is exact
-    # however sure the network is.
-    z = torch.where(targets, logits, -logits)
-    loss = -F.logsigmoid(z)
+    # The logit of being wrong: sigmoid(wrong) = 1 - p_t and softplus(wrong) = -ln p_t. One formula for both
+    # answers, and exact however sure the network is.
+    wrong = torch.where(targets, -logits, logits)
+    loss = F.softplus(wrong)
     if gamma:
-        weight = torch.sigmoid(-z).pow(gamma)
+        weight = wrong.sigmoid().pow(gamma)
         loss = loss * (weight.detach() if detach_weight else weight)
     if alpha is not None:
         loss = loss * torch.where(targets, alpha, 1 - alpha)

@@ -50,7 +50,7 @@ def lit_outside(detector, flatten) -> int:
     detector.anchors = no_boxes  # only the heat is looked at
     detector.model.eval()
     for index in range(0, len(no_boxes), 37):
-        panel = figures.draw_gradient(detector, images, black, index, flatten)
+        panel = figures.draw_gradient(detector, images, black, index, flatten).copy()
         row, column = divmod(index // len(detector.shapes), columns)
         y, x = row * network.stride, column * network.stride
         top, left = (max(v - reach, 0) * ENLARGE for v in (y, x))
