@@ -15,8 +15,14 @@ All ways train the same network (preset `cpu`, box head, 128x64 grey) on the sam
 
 Targets are compared before anything is timed: both assignments must be equal on every batch. An epoch of
 each way follows one of the other, so that a busy machine slows all of them; the medians are shown.
-Not covered: reading from a slow disk (the files are in the page cache), evaluation, the published network
-itself, which is three times as costly as the preset (head of 256 channels).
+Measured with `--threads 1 --pictures 64` on two AMD EPYC cores that had other work to do, in pictures per
+second: published 15.0, cache 15.2, batched 20.0, bfloat16 34.3, which is 2.3 times the first. Data and
+targets together fall from 9.3 to 1.2 ms a picture. What is left is the network (53.9 ms published, 47.2
+batched, 26.1 bfloat16), and 85 % of that are convolutions (torch.profiler, float32): the quicker the network
+runs, the more the rest counts.
+
+Not covered: reading from a slow disk (the files are in the page cache), evaluation, a GPU, the published
+network itself (468 million multiplications a picture against 170 of the preset with its box head).
 """
 
 from __future__ import annotations
