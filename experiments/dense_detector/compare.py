@@ -9,8 +9,10 @@ of pictures, number of pictures seen (max_steps * train.batch_size), flips and j
 clipping, random initial weights, post-processing, and the metric in original pixels. Ignore regions are
 background to torchvision's models, which know none.
 
-A shard that was killed goes on after the last finished training. No published AP stands beside these: those
-come from another regime (pre-training, or hundreds of epochs) and belong in no table with them.
+A shard that was killed goes on after the last finished training. What a model costs is measured afterwards,
+when nothing else runs (compare_table.py), with the weights that the shard of the first seed keeps. No
+published AP stands beside these: those come from another regime (pre-training, or hundreds of epochs) and
+belong in no table with them.
 """
 
 from __future__ import annotations
@@ -26,7 +28,6 @@ from experiments.dense_detector.config import DenseConfig
 from experiments.dense_detector.contestants import Contestant, make_contestant
 from experiments.dense_detector.descent import make_optimiser
 from experiments.dense_detector.detector import choose_shapes
-from experiments.dense_detector.measure import measure
 from experiments.dense_detector.schedule import lr_factor
 from experiments.dense_detector.selection import ground_truth
 from experiments.dense_detector.splits import Subset, test_set, training_sets
@@ -39,7 +40,7 @@ from suite.stage import Context
 
 METRICS = ("ap", "ap50", "ap75", "ar100")
 RESULT = "result.json"
-WEIGHTS = "model.pth"
+WEIGHTS = "model.pth"  # state dict; only of the first seed
 
 
 def picture_order(num_pictures: int, num_wanted: int, seed: int) -> np.ndarray:
@@ -171,7 +172,8 @@ def run(ctx: Context) -> None:
         found = read_json(path)
         if found is None:
             contestant, found = cell.trial(judged_on, steps=steps, lr=lr, check_stop=ctx.check_stop)
-            torch.save(contestant.module.state_dict(), ctx.work / WEIGHTS)  # of the last trial, for `measure`
+            if name == "final" and cell.seed == compare.seeds[0]:
+                torch.save(contestant.module.state_dict(), ctx.out / WEIGHTS)
             write_json(path, found)
             ctx.event(name, model=cell.model, input=cell.view, seed=cell.seed, ap=round(found["ap"], 4))
         return found
@@ -179,8 +181,7 @@ def run(ctx: Context) -> None:
     search = [kept(f"search-{lr:g}", val_set, steps=compare.search_steps, lr=lr) for lr in compare.lrs]
     test = test_set(data, databases, ctx.seed)
     final = kept("final", test, steps=compare.max_steps, lr=best_lr(search))
-    costs, ctx.facts["measured"] = measure(cell, databases, seed=ctx.seed, weights=ctx.work / WEIGHTS)
     seen = compare.max_steps * ctx.config.train.batch_size
     ctx.count("pictures seen", seen)
     row = {"model": cell.model, "input": cell.view, "seed": cell.seed, "pictures_seen": seen}
-    write_json(ctx.out / RESULT, {**row, **costs, "final": final, "search": search})
+    write_json(ctx.out / RESULT, {**row, "final": final, "search": search})

@@ -3,9 +3,10 @@
     make reproduce-dense-detector UNTIL=compare-table
 
 `comparison.csv` and `comparison.json` hold mean and sample deviation over the seeds (empty for one seed),
-what a model costs, and two rows without a network: the best anchor of every box, and the mean box of each class.
-`trials.csv` holds every training, those that only chose a rate included. Times and memory come from the
-shards' manifests: they belong to the machine, and differ from run to run where nothing else does.
+what a model costs, and two rows without a network: the best anchor of every box, and the mean box of each
+class. `trials.csv` holds every training, those that only chose a rate included. Times and memory are
+measured here, one model after the other with nothing beside it: they belong to the machine, and differ from
+run to run where nothing else does.
 """
 
 from __future__ import annotations
@@ -17,46 +18,60 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from experiments.dense_detector.anchors import grid_anchors
+from experiments.dense_detector.baselines import mean_box, oracle
+from experiments.dense_detector.compare import RESULT, WEIGHTS
+from experiments.dense_detector.config import DenseConfig
+from experiments.dense_detector.detector import choose_shapes
+from experiments.dense_detector.measure import measure
+from experiments.dense_detector.selection import Selection, ground_truth
+from experiments.dense_detector.splits import test_set, training_sets
 from suite.errors import BadInput
-from suite.manifest import MANIFEST, read_json, write_json
+from suite.manifest import read_json, write_json
+from suite.metrics.coco import coco_ap
 from suite.stage import Context
 
-RESULT = "result.json"  # of a shard of `compare`
 COLUMNS = (
     "model", "input", "seeds", "pictures_seen", "parameters", "macs",
-    "latency_ms", "images_per_second", "rss_detect_bytes", "rss_train_bytes",
+    "latency_ms", "images_per_second", "rss_imports_bytes", "rss_detect_bytes", "rss_train_bytes",
     "ap_mean", "ap_sd", "ap50_mean", "ap50_sd", "lrs", "diverged",
 )  # fmt: skip
 TRIALS = ("model", "input", "seed", "trial", "lr", "steps", "diverged", "ap", "ap50", "ap75", "ar100")
 
 
 def read_shards(folder: Path) -> list[dict[str, Any]]:
-    """The shards' results with their measured figures under "measured", in the order of the shards."""
-    rows = []
-    for path in sorted(folder.glob(f"[0-9]*/{RESULT}")):
-        manifest = read_json(path.parent / MANIFEST)
-        rows.append({**read_json(path), "measured": manifest["facts"]["measured"]})
+    """The shards' results, in the order of the shards; "folder" is where each lies."""
+    rows = [{**read_json(path), "folder": path.parent} for path in sorted(folder.glob(f"[0-9]*/{RESULT}"))]
     if not rows:
         raise BadInput("holds no result", file=folder, fix="run the stage `compare` first")
     return rows
 
 
-def summarise(shards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row of COLUMNS per (model, input): costs, medians of times and memory, mean and deviation of AP."""
+def summarise(
+    shards: Iterable[Mapping[str, Any]], figures: Mapping[tuple[str, str], Mapping[str, float]]
+) -> list[dict[str, Any]]:
+    """One row of COLUMNS per (model, input): mean and deviation of AP over the shards, and what
+    `figures[model, input]` (measure.FIGURES) says that it costs.
+    """
     rows = []
-    for (model, view), group in groupby(shards, key=lambda shard: (shard["model"], shard["input"])):
+    for cell, group in groupby(shards, key=cell_of):
         group = list(group)
         finals = [shard["final"] for shard in group]
-        row = {"model": model, "input": view, "seeds": len(group)}
-        row |= {name: group[0][name] for name in ("pictures_seen", "parameters", "macs")}
-        for name in ("latency_ms", "images_per_second", "rss_detect_bytes", "rss_train_bytes"):
-            row[name] = statistics.median(shard["measured"][name] for shard in group)
+        row = {"model": cell[0], "input": cell[1], "seeds": len(group)}
+        row |= {"pictures_seen": group[0]["pictures_seen"], **figures[cell]}
         for name in ("ap", "ap50"):
             row[f"{name}_mean"], row[f"{name}_sd"] = mean_and_deviation([final[name] for final in finals])
         row["lrs"] = " ".join(f"{final['lr']:g}" for final in finals)
         row["diverged"] = sum(final["diverged"] for final in finals)
         rows.append(row)
     return rows
+
+
+def cell_of(shard: Mapping[str, Any]) -> tuple[str, str]:
+    """(model, input) of a shard."""
+    return shard["model"], shard["input"]
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
@@ -74,21 +89,12 @@ def trials(shards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def without_network(ctx: Context) -> list[dict[str, Any]]:
-    """The rows of the anchor oracle and of the mean box, on the same test pictures."""
-    from experiments.dense_detector.anchors import grid_anchors
-    from experiments.dense_detector.baselines import mean_box, oracle
-    from experiments.dense_detector.detector import choose_shapes
-    from experiments.dense_detector.selection import ground_truth
-    from experiments.dense_detector.splits import test_set, training_sets
-    from suite.metrics.coco import coco_ap
-
-    config, databases = ctx.config, ctx.inputs["verify"]
-    train = training_sets(config.data, databases, ctx.seed)[0].selection
-    test = test_set(config.data, databases, ctx.seed).selection
+def without_network(
+    config: DenseConfig, shapes: torch.Tensor, train: Selection, test: Selection
+) -> list[dict[str, Any]]:
+    """The rows of the anchor oracle, with our anchors' `shapes` (A, 2), and of the mean box."""
     width, height = size_wh = config.data.size_wh
     feature_hw = config.model.network.feature_hw((height, width))
-    shapes = choose_shapes(config, train, ctx.seed)
     anchors = grid_anchors(feature_hw, (height, width), shapes, grid=config.anchors.grid)
     rows = []
     found_by = {"anchor oracle": oracle(test, anchors, size_wh), "mean box": mean_box(train, test)}
@@ -131,8 +137,20 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 def run(ctx: Context) -> None:
     """Stage `compare-table`."""
-    shards = read_shards(ctx.inputs["compare"])
-    rows = summarise(shards) + without_network(ctx)
+    config, databases = ctx.config, ctx.inputs["verify"]
+    train = training_sets(config.data, databases, ctx.seed)[0].selection
+    test = test_set(config.data, databases, ctx.seed).selection
+    shapes = choose_shapes(config, train, ctx.seed)
+    shards, figures = read_shards(ctx.inputs["compare"]), {}
+    for shard in shards:
+        weights = shard["folder"] / WEIGHTS
+        if weights.exists():  # one seed of each (model, input) has kept them
+            ctx.check_stop()
+            figures[cell_of(shard)] = measure(
+                config, *cell_of(shard), shapes=shapes, databases=databases, seed=ctx.seed, weights=weights,
+                device=ctx.device,
+            )  # fmt: skip
+    rows = summarise(shards, figures) + without_network(config, shapes, train, test)
     write_csv(ctx.out / "comparison.csv", COLUMNS, rows)
     write_csv(ctx.out / "trials.csv", TRIALS, trials(shards))
     write_json(ctx.out / "comparison.json", rows)

@@ -135,6 +135,7 @@ class Compare:
     max_steps: int  # pictures seen = max_steps * train.batch_size, for every model
     upscale: int  # matched: RetinaNet sees the reduced picture this many times larger
     native_sizes: tuple[int, int]  # native: RetinaNet's limits of the short and the long side
+    threads: int  # of torch while times are measured
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ class DenseConfig:
             "evaluate.batch_size": self.evaluate.batch_size, "evaluate.top": self.evaluate.top,
             "compare.search_steps": self.compare.search_steps, "compare.max_steps": self.compare.max_steps,
             "compare.upscale": self.compare.upscale, "compare.native_sizes": min(self.compare.native_sizes),
+            "compare.threads": self.compare.threads,
             "evaluate.max_detections": self.evaluate.max_detections,
         }  # fmt: skip
         for name, value in counts.items():

@@ -1,12 +1,12 @@
 """What a detector costs: parameters, multiply-accumulates, time and memory, measured in a process of its own.
 
-    costs, speed = measure(cell, databases, seed=0, weights=path)
+    figures = measure(config, "ssdlite", "matched", weights=path, databases=folder, ...)
 
 The child process builds the trained detector, opens sixteen test pictures and measures
   * multiply-accumulates of one picture: half of what torch.utils.flop_counter counts in `detect`, that is
     convolutions and matrix products (resizing, suppression and activations are not counted);
   * latency at batch 1 and throughput at batch 16: from decoded pictures in memory to boxes in original
-    pixels, median of the repetitions after one to warm up, on `train.threads` threads;
+    pixels, median of the repetitions after one to warm up, on `compare.threads` threads;
   * its own peak resident memory (VmHWM), after importing, after detecting, and after one training step at
     `train.batch_size`. A child's figure from getrusage would include its parent's.
 """
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,25 +33,35 @@ from suite.config import build, to_tree
 from suite.errors import BadInput
 from suite.provenance import ROOT
 
-if TYPE_CHECKING:
-    from experiments.dense_detector.compare import Cell
-
 BATCH = 16
 REPEAT_ONE, REPEAT_BATCH = 10, 3  # a median of fewer would be one measurement
 
 
-def measure(
-    cell: Cell, databases: Path, *, seed: int, weights: Path
-) -> tuple[dict[str, int], dict[str, float]]:
-    """({"parameters", "macs"}, {"latency_ms", "images_per_second", "rss_*_bytes"}) of a trained cell.
+FIGURES = (
+    "parameters", "macs", "latency_ms", "images_per_second", "rss_imports_bytes", "rss_detect_bytes",
+    "rss_train_bytes",
+)  # fmt: skip
 
-    `databases`: folder of `verify`; `seed` of the split; `weights`: state dict of the module. Raises BadInput
-    with the child's last words where it fails.
+
+def measure(
+    config: DenseConfig,
+    model: str,
+    view: str,
+    *,
+    shapes: torch.Tensor,
+    databases: Path,
+    seed: int,
+    weights: Path,
+    device: str,
+) -> dict[str, float]:
+    """FIGURES of a trained model.
+
+    `shapes` (A, 2): our anchors; `databases`: folder of `verify`; `seed` of the split; `weights`: state dict
+    of the module. Raises BadInput with the child's last words where it fails.
     """
     task = {
-        "config": to_tree(cell.config), "model": cell.model, "view": cell.view, "seed": seed,
-        "classes": [list(row) for row in cell.train_set.classes], "shapes": cell.shapes.tolist(),
-        "databases": str(databases), "weights": str(weights), "device": cell.device,
+        "config": to_tree(config), "model": model, "view": view, "shapes": shapes.tolist(), "seed": seed,
+        "databases": str(databases), "weights": str(weights), "device": device,
     }  # fmt: skip
     command = [sys.executable, "-m", "experiments.dense_detector.measure"]
     done = subprocess.run(
@@ -59,9 +69,8 @@ def measure(
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise BadInput(f"measuring {cell.model} ended with {done.returncode}: {last}", fix="see above")
-    found = json.loads(done.stdout.splitlines()[-1])
-    return found["costs"], found["speed"]
+        raise BadInput(f"measuring {model} ended with {done.returncode}: {last}", fix="see above")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def peak_rss_bytes() -> int:
@@ -96,38 +105,35 @@ def first_pictures(subset: Subset, number: int) -> Subset:
     return replace(subset, selection=replace(subset.selection, images=subset.selection.images[:number]))
 
 
-def measure_here(task: dict[str, Any]) -> dict[str, dict[str, float]]:
+def measure_here(task: dict[str, Any]) -> dict[str, float]:
     """What the child does with its task."""
     imported = peak_rss_bytes()
     config = build(DenseConfig, task["config"], where="the task")
-    torch.set_num_threads(config.train.threads)
+    torch.set_num_threads(config.compare.threads)
+    databases = Path(task["databases"])
+    train = first_pictures(training_sets(config.data, databases, task["seed"])[0], config.train.batch_size)
+    test = first_pictures(test_set(config.data, databases, task["seed"]), BATCH)
     contestant = make_contestant(
-        task["model"], task["view"], config, classes=tuple((key, name) for key, name in task["classes"]),
-        shapes=torch.tensor(task["shapes"]), device=task["device"],
+        task["model"], task["view"], config, classes=train.classes, shapes=torch.tensor(task["shapes"]),
+        device=task["device"],
     )  # fmt: skip
     state = torch.load(task["weights"], map_location=task["device"], weights_only=True)
     contestant.module.load_state_dict(state)
-    databases = Path(task["databases"])
-    test = first_pictures(test_set(config.data, databases, task["seed"]), BATCH)
     pictures, every = contestant.pictures(test), range(len(test.selection.images))
     one = median_seconds(lambda: contestant.detect(pictures, [0]), REPEAT_ONE, task["device"])
     many = median_seconds(lambda: contestant.detect(pictures, every), REPEAT_BATCH, task["device"])
     detected = peak_rss_bytes()
-    costs = {
-        "parameters": sum(weight.numel() for weight in contestant.module.parameters()),
-        "macs": count_macs(contestant, pictures),
-    }
-    train = first_pictures(training_sets(config.data, databases, task["seed"])[0], config.train.batch_size)
     batch = range(len(train.selection.images))
     contestant.loss(contestant.pictures(train), batch).backward()
-    speed = {
+    return {
+        "parameters": sum(weight.numel() for weight in contestant.module.parameters()),
+        "macs": count_macs(contestant, pictures),
         "latency_ms": 1000 * one,
         "images_per_second": len(every) / many,
         "rss_imports_bytes": imported,
         "rss_detect_bytes": detected,
         "rss_train_bytes": peak_rss_bytes(),
     }
-    return {"costs": costs, "speed": speed}
 
 
 if __name__ == "__main__":

@@ -95,9 +95,9 @@ STAGES = {
         ),
         _stage(
             "compare-table", "one table of what `compare` found", "compare_table:run",
-            optional=True, uses_gpu=False,
-            version=1, inputs=("import", "verify", "compare"), decides=("torch", "numpy", "pycocotools"),
-            config=("data", "model", "anchors", "compare"),
+            optional=True,
+            version=1, inputs=("import", "verify", "compare"), decides=(*LEARNING, "pycocotools"),
+            config=("data", "model", "anchors", "assign", "loss", "train", "evaluate", "compare"),
         ),
         _stage(
             "report", "one offline page: curves, heat maps and predictions over training time", "report:run",

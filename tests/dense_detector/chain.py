@@ -22,6 +22,8 @@ INPUTS = {
     "train": ("import", "verify"),
     "eval": ("import", "verify", "train"),
     "report": ("import", "verify", "train", "eval"),
+    "compare": ("import", "verify"),
+    "compare-table": ("import", "verify", "compare"),
 }
 
 
