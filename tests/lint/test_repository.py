@@ -206,14 +206,19 @@ def test_an_experiment_imports_the_suite_and_never_another_experiment():
         assert not others, f"{name} imports experiments.{others}"
 
 
+# detectron2 draws from the global generators: these files seed them and keep their states in checkpoints.
+SEEDS_GLOBALS = {"experiments/solid/learn/engine/setup.py"}
+
+
 def test_there_are_no_global_generators():
-    assert [name for name in PROGRAM if "random" in packages(imports(name))] == [], (
+    program = [name for name in PROGRAM if name not in SEEDS_GLOBALS]
+    assert [name for name in program if "random" in packages(imports(name))] == [], (
         "pass a numpy Generator instead"
     )
     banned = re.compile(r"np\.random\.(?!Generator|SeedSequence|default_rng|PCG64)\w+|default_rng\(\)")
     found = [
         f"{name}: {line.strip()}"
-        for name in PROGRAM
+        for name in program
         for line in text(name).splitlines()
         if banned.search(line)
     ]
