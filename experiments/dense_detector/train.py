@@ -1,7 +1,6 @@
 """Training: batch -> forward -> assignment -> losses -> backward -> step; everything else is bookkeeping.
 
-    python experiments/dense_detector/train.py --db train.db --images train2017 --device cpu --resize 128 64
-        --epochs 10 --batch_size 16 --out runs/by-hand
+    python experiments/dense_detector/train.py --db train.db --images train2017 --resize 128 64 --out runs/by-hand
 
 is the published command; `python -m experiments.dense_detector train` takes the same flags (cli.py), or
 `--config` as a stage of a run. On the CPU a run is a function of its settings and seed: going on from a
@@ -234,14 +233,13 @@ def run(ctx: Context) -> None:
     name = ctx.config.train.variants[ctx.shard or 0]
     config = variant(ctx.config, name)
     databases = ctx.inputs["verify"]
-    sets = training_sets(config.data, databases, ctx.seed)
     trainer = Trainer(
-        config, *sets, out=ctx.out, seed=ctx.seed, device=ctx.device,
+        config, *training_sets(config.data, databases, ctx.seed), out=ctx.out, seed=ctx.seed, device=ctx.device,
         database=file_digest(databases / "train.db"), resume=(ctx.out / LAST).is_file(),
     )  # fmt: skip
-    summary = trainer.run(lambda: STOP.is_set)
+    summary = {"variant": name, **trainer.run(lambda: STOP.is_set)}
     ctx.facts["speed"] = summary.pop("speed")
-    write_json(ctx.out / "summary.json", {"variant": name, **summary})
+    write_json(ctx.out / "summary.json", summary)
     ctx.count("pictures seen", summary["pictures_seen"])
 
 
