@@ -1,6 +1,6 @@
 """Training: batch -> forward -> assignment -> losses -> backward -> step; everything else is bookkeeping.
 
-    python experiments/dense_detector/train.py --db train.db --images train2017 --resize 128 64 --out runs/by-hand
+    python experiments/dense_detector/train.py --db train.db --images train2017 --resize 128 64 --out RUN
 
 is the published command; `python -m experiments.dense_detector train` takes the same flags (cli.py), or
 `--config` as a stage of a run. On the CPU a run is a function of its settings and seed: going on from a
@@ -234,8 +234,8 @@ def run(ctx: Context) -> None:
     config = variant(ctx.config, name)
     databases = ctx.inputs["verify"]
     trainer = Trainer(
-        config, *training_sets(config.data, databases, ctx.seed), out=ctx.out, seed=ctx.seed, device=ctx.device,
-        database=file_digest(databases / "train.db"), resume=(ctx.out / LAST).is_file(),
+        config, *training_sets(config.data, databases, ctx.seed), out=ctx.out, seed=ctx.seed,
+        device=ctx.device, database=file_digest(databases / "train.db"), resume=(ctx.out / LAST).is_file(),
     )  # fmt: skip
     summary = {"variant": name, **trainer.run(lambda: STOP.is_set)}
     ctx.facts["speed"] = summary.pop("speed")
