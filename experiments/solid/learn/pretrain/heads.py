@@ -75,12 +75,15 @@ class EmbeddingPredictor(FastRCNNOutputLayers):
         super().__init__(
             input_shape,
             box2box_transform=box2box_transform,
-            num_classes=embed_dims[0] - 1,  # makes `cls_score` with embed_dims[0] outputs and the stock init
+            num_classes=embed_dims[0] - 1,  # makes `cls_score` with embed_dims[0] outputs
             cls_agnostic_bbox_reg=True,
             test_score_thresh=test_score_thresh,
             test_nms_thresh=test_nms_thresh,
             test_topk_per_image=test_topk_per_image,
         )
+        # detectron2 starts class scores at N(0, 0.01). Embeddings are normalised, so small weights only mean
+        # large steps: the keys of all classes then run into one direction before they begin to part.
+        self.cls_score.reset_parameters()
         self.num_classes = num_classes
         self.temperature = temperature
         self.embed = nn.Sequential()
