@@ -334,7 +334,7 @@ def test_a_killed_shard_goes_on_after_its_last_finished_trial(chain, tmp_path, m
 @pytest.mark.slow
 def test_three_models_and_both_inputs_come_out_as_one_table(chain, tmp_path):
     models = "compare.models=[ours,ssdlite,retinanet]"
-    extra = (models, "compare.inputs=[matched,native]", "compare.seeds=[0,1]")
+    extra = (models, "compare.inputs=[matched,native]")
     run = Chain(chain.sets, tmp_path, chain.extra + extra)
     run.must("import", "verify", "compare", "compare-table")
     folder = tmp_path / "compare-table"
@@ -343,7 +343,7 @@ def test_three_models_and_both_inputs_come_out_as_one_table(chain, tmp_path):
     models = [(m, i) for m in ("ours", "ssdlite", "retinanet") for i in ("matched", "native")]
     assert names == [*models[:1], *models[2:], ("anchor oracle", "matched"), ("mean box", "matched")]
     for row in rows[:5]:
-        assert row["seeds"] == 2 and row["pictures_seen"] == 2 * run.config.train.batch_size
+        assert row["seeds"] == 1 and row["pictures_seen"] == 2 * run.config.train.batch_size
         assert row["rss_train_bytes"] >= row["rss_detect_bytes"] > 0 < row["latency_ms"]
         assert 0 <= row["ap_mean"] <= 1
     assert rows[0]["parameters"] < rows[1]["parameters"] < rows[3]["parameters"]
@@ -353,4 +353,4 @@ def test_three_models_and_both_inputs_come_out_as_one_table(chain, tmp_path):
         table = list(csv.DictReader(stream))
     assert [row["model"] for row in table] == [row["model"] for row in rows]
     with (folder / "trials.csv").open() as stream:
-        assert len(list(csv.DictReader(stream))) == 5 * 2 * 2
+        assert len(list(csv.DictReader(stream))) == 5 * 2
