@@ -34,7 +34,7 @@ def command(folder, name, *overrides, ranks=2, verb="train"):
     return [sys.executable, *(launcher if ranks > 1 else []), *words]
 
 
-LIMIT = 240  # seconds; ranks that wait for each other would wait for half an hour
+LIMIT = 900  # seconds; ranks that wait for each other would wait for half an hour
 ENVIRONMENT = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
 
 

@@ -16,7 +16,7 @@ from tests.solid.learn.finetune.runs import ROOT
 
 pytestmark = pytest.mark.slow
 KILLS = 4
-LIMIT = 400  # seconds; ranks that wait for each other would wait for half an hour
+LIMIT = 900  # seconds; ranks that wait for each other would wait for half an hour
 
 
 def kill_after_lines(line, count, pause):
