@@ -1,6 +1,6 @@
 """Stage `compare`: our detector beside torchvision's SSDlite and RetinaNet under the same budget.
 
-    make reproduce-dense-detector UNTIL=compare-table
+    python -m suite reproduce dense-detector --until compare-table
 
 One shard per (model, input, seed); within a shard the learning rate is chosen from `compare.lrs` by AP on the
 validation pictures after `compare.search_steps` steps each, then the model is trained from scratch for

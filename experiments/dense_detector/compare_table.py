@@ -1,6 +1,6 @@
 """Stage `compare-table`: the shards of `compare` as one table, a row per (model, input).
 
-    make reproduce-dense-detector UNTIL=compare-table
+    python -m suite reproduce dense-detector --until compare-table
 
 `comparison.csv` and `comparison.json` hold mean and sample deviation over the seeds (empty for one seed),
 what a model costs, and two rows without a network: the best anchor of every box, and the mean box of each
