@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from experiments.solid.learn.engine.checkpoint import load_model_tensors
+from experiments.solid.learn.engine.checkpoint import load_checkpoint, load_model_tensors
 from tests.solid.learn.finetune.runs import ROOT
 
 pytestmark = pytest.mark.slow
@@ -55,7 +55,12 @@ def test_a_run_killed_at_random_moments_ends_in_the_digests_of_the_undisturbed_o
 def test_a_kill_between_training_and_manifest_costs_no_iteration(finished):
     """The last checkpoint stands until the manifest does; only batch norm is estimated again."""
     line = finished.command("finetune", "--shard", "1", out="late")
-    kill_after_lines(line, 6, 0.0)
+    process = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    saved = "late.part/**/checkpoint.pt"
+    while not any(load_checkpoint(path)["step"] == 6 for path in finished.folder.glob(saved)):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
     assert not (finished.folder / "late.part/00001/manifest.json").exists()
     done = finished.must("finetune", "--shard", "1", out="late")
     assert ": trained " not in done.stderr
