@@ -108,7 +108,7 @@ class Finetune:
     """Stock Mask R-CNN on the target set, once from each initialisation."""
 
     init: tuple[Literal["pretrained", "random"], ...]  # one shard each
-    weights: str | None  # another checkpoint for init=pretrained: .pth or .safetensors; None: stage `pretrain`
+    weights: str | None  # for init=pretrained: .pth or .safetensors; None: what stage `pretrain` made
     batch_size: int
     lr: float
     momentum: float
