@@ -16,7 +16,7 @@ KILLS = 4
 SETTINGS = (
     "pretrain.iterations=12",
     "pretrain.schedule=16",
-    "pretrain.checkpoint_every=3",
+    "pretrain.checkpoint_every=2",
     "pretrain.workers=1",
 )
 
@@ -51,15 +51,16 @@ def interrupt(run, out, iterations, with_signal):
 
 
 def test_a_run_killed_at_random_moments_ends_as_the_undisturbed_one(undisturbed):
-    dice = random.Random(7)
-    for _ in range(KILLS):
-        interrupt(undisturbed, "killed", dice.randint(0, 4), signal.SIGKILL)
+    dice = random.Random(3)
+    log = "".join(
+        interrupt(undisturbed, "killed", dice.randint(0, 6), signal.SIGKILL)[0] for _ in range(KILLS)
+    )
     done = undisturbed("killed")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert " resumed iteration=" in done.stderr
+    assert (log + done.stderr).count(" resumed iteration=") >= 2
     expected, found = undisturbed.folder / "undisturbed", undisturbed.folder / "killed"
-    for log in ("metrics.jsonl", "retrieval.jsonl"):
-        assert rows(found, log) == rows(expected, log)
+    for name in ("metrics.jsonl", "retrieval.jsonl"):
+        assert rows(found, name) == rows(expected, name)
     assert digests(found) == digests(expected)
 
 
