@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -70,12 +71,15 @@ def test_two_ranks_that_were_killed_end_in_the_same_bytes(tmp_path):
     # The pause is a setting of the toy: without it the key would differ and the work folder be discarded.
     slow = (*settings, "pause=0.2")
     process = subprocess.Popen(
-        command(tmp_path, "killed", *slow), cwd=ROOT, env=ENVIRONMENT, start_new_session=True,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        command(tmp_path, "killed", *slow), cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
     while "trained iteration=6 " not in process.stderr.readline():
         assert process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
+    # torchrun's ranks have sessions of their own and would go on without it.
+    everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    assert len(everyone) == 3
+    for member in everyone:
+        member.kill()
     process.communicate()
     part = tmp_path / "killed.part"
     assert (part / ".work/checkpoint.pt").exists()
