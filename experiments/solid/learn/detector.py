@@ -140,9 +140,7 @@ def lazy_roi_heads(detector: Detector, *, num_classes: int, class_agnostic: bool
         num_classes=num_classes,
         batch_size_per_image=detector.roi_batch,
         positive_fraction=detector.roi_positive,
-        proposal_matcher=LazyCall(Matcher)(
-            thresholds=[0.5], labels=[0, 1], allow_low_quality_matches=False
-        ),
+        proposal_matcher=LazyCall(Matcher)(thresholds=[0.5], labels=[0, 1], allow_low_quality_matches=False),
         box_in_features=LEVELS,
         box_pooler=lazy_pooler(detector.box_pool),
         box_head=LazyCall(FastRCNNConvFCHead)(
