@@ -5,9 +5,10 @@ The query network embeds every ground-truth box; its nearest row of a bank is th
     fresh   the key network's embeddings of every class, all views, their mean direction (one row per class)
     stale   the bank of the training as it stands: one view each, from when the class was last queried
 
-Scenes: those that are held out (`pretrain.held_out`; the models are the same, the pictures are new), and as
-many of the training scenes. Chance is 1 / number of classes. The published code measures nothing before
-fine-tuning.
+Scenes: those that are held out (`pretrain.held_out`; the models are the same, the pictures are new), and the
+first training scenes. Every class counts the same, however often it is shown: a scene repeats its objects, so
+that over boxes the same answer to every question can be right far more often than chance, 1 / number of
+classes. The published code measures nothing before fine-tuning.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from experiments.solid.learn.pretrain.model import InstanceDetector
 from experiments.solid.store.reader import SolidStore
 
 RANKS = (1, 5)  # top-1 and top-5
-MEASURED = 64  # training scenes that are measured where none are held out
+MEASURED = 64  # training scenes, or as many as are held out where that is more
 
 
 def hits(embeddings: torch.Tensor, classes: torch.Tensor, bank: torch.Tensor, k: int) -> torch.Tensor:
@@ -37,6 +38,15 @@ def hits(embeddings: torch.Tensor, classes: torch.Tensor, bank: torch.Tensor, k:
     scores = embeddings @ bank.T
     wanted = scores.gather(1, classes[:, None])
     return (scores >= wanted).sum(dim=1) <= k
+
+
+def class_average(found: torch.Tensor, classes: torch.Tensor) -> float | None:
+    """Mean over the classes in `classes` (n,) of the share of their boxes that were `found` (n,) bool."""
+    if not len(classes):
+        return None
+    counts = torch.bincount(classes).double()
+    shown = counts > 0
+    return (torch.bincount(classes, found.double())[shown] / counts[shown]).mean().item()
 
 
 @torch.no_grad()
@@ -69,7 +79,7 @@ def embed_scenes(
 def scene_rows(index: StoreIndex, held_out: int) -> dict[str, Any]:
     """Which rows of the store are measured: {"train": ..., "held_out": ...}."""
     return {
-        "train": index.train_rows(held_out)[: held_out or MEASURED],
+        "train": index.train_rows(held_out)[: max(held_out, MEASURED)],
         "held_out": index.held_out_rows(held_out),
     }
 
@@ -80,7 +90,8 @@ def measure(
     """One line of retrieval.jsonl; the model is in its former mode afterwards.
 
     Keys: `num_classes`, `chance_top1`, `chance_top5`, and for train and held_out `<scenes>_boxes`,
-    `<scenes>_<bank>_top1`, `<scenes>_<bank>_top5` (shares in 0..1, None without a box).
+    `<scenes>_classes` (how many are shown), `<scenes>_<bank>_top1` and `<scenes>_<bank>_top5` (means over
+    classes in 0..1, None without a box).
     """
     was_training = model.training
     model.eval()
@@ -92,11 +103,10 @@ def measure(
     for scenes, rows in scene_rows(index, config.pretrain.held_out).items():
         batches = held_out_batches(store_path, index, config, rows=rows, device=model.device)
         embeddings, classes = embed_scenes(model, batches)
-        row[f"{scenes}_boxes"] = len(classes)
+        row[f"{scenes}_boxes"], row[f"{scenes}_classes"] = len(classes), len(classes.unique())
         for bank, rows_of_bank in banks.items():
             for k in RANKS:
                 found = hits(embeddings, classes, rows_of_bank, k)
-                share = found.double().mean().item() if len(found) else None
-                row[f"{scenes}_{bank}_top{k}"] = share
+                row[f"{scenes}_{bank}_top{k}"] = class_average(found, classes)
     model.train(was_training)
     return row

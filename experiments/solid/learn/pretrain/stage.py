@@ -3,6 +3,7 @@
     python -m experiments.solid pretrain --config experiments/solid/configs/smoke.yaml \\
         --clean DIR --store DIR --targets DIR --queries DIR --check DIR --out DIR
     torchrun --nproc-per-node 8 -m experiments.solid pretrain ... --device cuda
+    ... -o pretrain.shuffled_queries=true    # the control: queries tell nothing, retrieval stays near chance
 
 Writes `model.pth` and `model.safetensors` (query network under detectron2's names, key network, bank),
 `metrics.jsonl`, `retrieval.jsonl`, `lazy_config.yaml`, `summary.json`. Killed at any moment, the same command

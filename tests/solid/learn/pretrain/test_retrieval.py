@@ -4,7 +4,7 @@ from torch.nn.functional import normalize
 
 from experiments.solid.learn.data.pretrain import read_query_pictures
 from experiments.solid.learn.pretrain.lazy import lazy_pretrain, make
-from experiments.solid.learn.pretrain.retrieval import fresh_bank, hits, measure
+from experiments.solid.learn.pretrain.retrieval import class_average, fresh_bank, hits, measure
 from experiments.solid.store.reader import SolidStore
 
 
@@ -41,6 +41,14 @@ def test_random_embeddings_are_at_chance():
         share = hits(embeddings, classes, bank, k).double().mean().item()
         chance = k / 50
         assert share == pytest.approx(chance, abs=5 * (chance * (1 - chance) / 20000) ** 0.5)
+
+
+def test_one_answer_to_every_question_gets_one_class_however_often_it_is_shown():
+    bank, classes = torch.eye(8), torch.tensor([2] * 30 + [0, 5, 5, 7])
+    always_2 = bank[[2] * len(classes)]
+    assert class_average(hits(always_2, classes, bank, 1), classes) == 1 / 4
+    assert class_average(hits(bank[classes], classes, bank, 1), classes) == 1.0
+    assert class_average(torch.zeros(0, dtype=torch.bool), torch.zeros(0, dtype=torch.int64)) is None
 
 
 def test_embeddings_that_collapsed_to_one_point_find_nothing():
