@@ -15,7 +15,7 @@ from suite.datasets.masks import decode
 from suite.manifest import write_json
 from suite.report.draw import draw_annotations
 
-MIN_SCORE = 0.5  # weaker detections are measured, but not drawn
+MIN_SCORE = 0.3  # weaker detections are measured, but not drawn
 MIN_WIDTH = 384  # pixels of one column
 GAP = 6
 
