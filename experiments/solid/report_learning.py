@@ -48,6 +48,7 @@ class Learning:
     class_rows: list[dict[str, Any]]
     pictures: list[dict[str, Any]]
     columns: list[str]  # of the pictures
+    min_score: float  # of the detections that are drawn
     transfers: list[dict[str, Any]]
     results: list[dict[str, Any]]  # rows for results.csv
 
@@ -75,6 +76,7 @@ def read_learning(inputs: Mapping[str, Path]) -> Learning:
         class_rows=class_table(read_csv(inputs["evaluate"] / "per_class.csv"), arms),
         pictures=[picture_row(inputs["evaluate"] / "drawn", row) for row in drawn["pictures"]],
         columns=drawn["columns"],
+        min_score=drawn["min_score"],
         transfers=[transfer_row(_json(shard / "transfer.json")) for shard in shards],
         results=[*pretraining_rows(pretraining), *evaluation_rows(measured)],
     )
