@@ -33,6 +33,7 @@ BPY_FOLDERS = ("experiments/solid/render/", "assets/make/")
 LIGHT_MODULES = [
     "suite.errors", "suite.config", "suite.stage", "suite.plan", "suite.reproduce", "suite.status",
     "suite.launch.__main__", "suite.launch.relay", "experiments.solid.stages", "experiments.solid.config",
+    "experiments.dense_detector.stages", "experiments.dense_detector.config",
 ]  # fmt: skip
 
 
