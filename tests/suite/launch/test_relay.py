@@ -167,7 +167,7 @@ def test_a_client_that_is_gone_stops_its_stage_and_the_next_run_waits_for_it(che
 def test_a_second_signal_kills(checkout, relay):
     started = relay()
     checkout.run(*here(checkout, "numbers"), **started.beside)
-    # One at a time: a second one could still be starting, and end at the first signal without an item at hand.
+    # One at a time: a second one could still be starting, with no item at hand, at the first signal.
     process = checkout.start(*here(checkout, "make-squares", "--jobs=1", "pause=30"), **started.beside)
     wait_until(lambda: bool(checkout.notes()))
     stages = psutil.Process(started.process.pid).children()
