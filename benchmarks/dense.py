@@ -15,11 +15,11 @@ All ways train the same network (preset `cpu`, box head, 128x64 grey) on the sam
 
 Targets are compared before anything is timed: both assignments must be equal on every batch. An epoch of
 each way follows one of the other, so that a busy machine slows all of them; the medians are shown.
-Measured with `--threads 1 --pictures 64` on two AMD EPYC cores that had other work to do, in pictures per
-second: published 15.0, cache 15.2, batched 20.0, bfloat16 34.3, which is 2.3 times the first. Data and
-targets together fall from 9.3 to 1.2 ms a picture. What is left is the network (53.9 ms published, 47.2
-batched, 26.1 bfloat16), and 85 % of that are convolutions (torch.profiler, float32): the quicker the network
-runs, the more the rest counts.
+Measured with `--threads 1 --pictures 64 --epochs 2` on two idle AMD EPYC cores, in pictures per second:
+published 51.9, cache 57.2, batched 68.5, bfloat16 118.9, which is 2.3 times the first. Data and targets
+together fall from 2.7 to 0.3 ms a picture. What is left is the network (15.7 ms published, 13.6 batched,
+7.5 bfloat16), so the whole cannot gain more on a CPU: the quicker the network runs, the more the rest
+counts.
 
 Not covered: reading from a slow disk (the files are in the page cache), evaluation, a GPU, the published
 network itself (468 million multiplications a picture against 170 of the preset with its box head).
