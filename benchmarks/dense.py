@@ -18,8 +18,7 @@ each way follows one of the other, so that a busy machine slows all of them; the
 Measured with `--threads 1 --pictures 64 --epochs 2` on two idle AMD EPYC cores, in pictures per second:
 published 51.9, cache 57.2, batched 68.5, bfloat16 118.9, which is 2.3 times the first. Data and targets
 together fall from 2.7 to 0.3 ms a picture. What is left is the network (15.7 ms published, 13.6 batched,
-7.5 bfloat16), so the whole cannot gain more on a CPU: the quicker the network runs, the more the rest
-counts.
+7.5 bfloat16): the quicker it runs, the more the rest counts.
 
 Not covered: reading from a slow disk (the files are in the page cache), evaluation, a GPU, the published
 network itself (468 million multiplications a picture against 170 of the preset with its box head).

@@ -10,7 +10,7 @@ from experiments.dense_detector.checkpoint import LAST
 from experiments.dense_detector.config import DenseConfig
 from experiments.dense_detector.db import open_read_only
 from experiments.dense_detector.detector import load_detector
-from experiments.dense_detector.evaluate import Evaluator, csv_text, metric_rows
+from experiments.dense_detector.evaluate import Evaluator, metric_rows
 from experiments.dense_detector.splits import Subset, dataset_of, hold_out, read_split
 from experiments.dense_detector.train import Trainer
 from suite.config import dump, to_tree
@@ -19,6 +19,7 @@ from suite.errors import BadInput
 from suite.manifest import file_digest, write_json
 from suite.provenance import all_packages, git_state
 from suite.stage import STOP
+from suite.tables import csv_text
 
 
 def train(

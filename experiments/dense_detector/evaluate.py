@@ -8,8 +8,6 @@ every box, which bounds a detector without a box head, and the mean box of each 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +31,7 @@ from suite.manifest import write_json
 from suite.metrics.coco import coco_tables
 from suite.metrics.coco_result import IOU_THRESHOLDS, CocoResult, summarise
 from suite.stage import Context
+from suite.tables import csv_text
 
 METRICS = (
     "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100",
@@ -119,15 +118,6 @@ def class_rows(arm: str, metrics: CocoResult) -> list[dict[str, Any]]:
     """One row per class."""
     names = ("name", "ap", "ap50", "ap75", "ar", "num_ground_truth")
     return [{"arm": arm, **{n: getattr(one, n) for n in names}} for one in metrics.per_class]
-
-
-def csv_text(rows: list[dict[str, Any]]) -> str:
-    """Rows with the same keys as CSV; None is an empty cell."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
 
 
 def locality(detector: Detector) -> dict[str, float]:

@@ -10,8 +10,6 @@ wrote and the tables that the learning stages left, so its cost does not grow wi
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from suite.manifest import read_json, write_json
 from suite.report.html import write_page
 from suite.report.provenance import StageRecord, collect, deviations
 from suite.stage import Context
+from suite.tables import csv_text, read_csv
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED = HERE / "published.csv"
@@ -151,8 +150,7 @@ def result_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 def read_published() -> list[dict[str, str]]:
     """The rows of published.csv."""
-    with PUBLISHED.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return read_csv(PUBLISHED)
 
 
 def compare(
@@ -169,12 +167,3 @@ def compare(
         verdict = ("as published" if equal else "differs") if same_settings else "not comparable"
         found.append({**row, "measured": measured[key], "verdict": verdict})
     return found
-
-
-def csv_text(rows: list[dict[str, Any]]) -> str:
-    """results.csv: RESULT_COLUMNS, floats in full precision."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, RESULT_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()

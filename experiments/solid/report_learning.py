@@ -5,8 +5,6 @@ It reads the tables and logs that the stages `pretrain`, `finetune` and `evaluat
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from suite.errors import BadInput
 from suite.manifest import read_json
 from suite.report.draw import jpeg_uri
 from suite.report.plots import lines
+from suite.tables import read_csv, read_jsonl
 
 SHOWN_METRICS = ("ap", "ap50", "ap75")
 LOSSES = {
@@ -171,23 +170,6 @@ def evaluation_rows(measured: Sequence[Mapping[str, str]]) -> list[dict[str, Any
     return [
         _row(row["table"], row["row"], row["metric"], _number(row["value"]), row["unit"]) for row in measured
     ]
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log; BadInput where it is missing or cut."""
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (FileNotFoundError, json.JSONDecodeError):
-        raise BadInput("is missing or damaged", file=path, fix="run its stage again") from None
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a table; BadInput where it is missing."""
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
-    except FileNotFoundError:
-        raise BadInput("is missing", file=path, fix="run its stage again") from None
 
 
 def _json(path: Path) -> Any:

@@ -28,7 +28,6 @@ from experiments.solid.learn.evaluate_tables import (
     IOU_TYPES,
     arm_names,
     class_rows,
-    csv_text,
     result_rows,
     schedule_name,
 )
@@ -39,6 +38,7 @@ from suite.manifest import write_json
 from suite.metrics.coco import coco_ap
 from suite.metrics.coco_result import CocoResult
 from suite.stage import Context
+from suite.tables import csv_text
 
 MODEL = "model.pth"
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.solid.config_learning import TargetSet
@@ -94,13 +92,3 @@ def class_rows(results: Mapping[str, Mapping[str, CocoResult]]) -> list[dict[str
         for iou_type, result in by_type.items()
         for part in result.per_class
     ]
-
-
-def csv_text(rows: Iterable[Mapping[str, object]]) -> str:
-    """CSV with a header; floats in full precision."""
-    rows = list(rows)
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()

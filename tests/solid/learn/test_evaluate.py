@@ -21,7 +21,6 @@ from experiments.solid.learn.evaluate_predict import predict, same_padding
 from experiments.solid.learn.evaluate_tables import (
     arm_names,
     class_rows,
-    csv_text,
     result_rows,
     schedule_name,
 )
@@ -30,6 +29,7 @@ from suite.datasets import Detections
 from suite.datasets.masks import decode, to_rle
 from suite.metrics.coco import coco_ap
 from suite.provenance import ROOT
+from suite.tables import csv_text
 
 PUBLISHED = ROOT / "experiments/solid/published.csv"
 

@@ -15,9 +15,7 @@ As published, the statistics of batch norm are per rank and the model file holds
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import suite.compat.detectron2  # noqa: F401
@@ -41,6 +39,7 @@ from experiments.solid.store.reader import SolidStore
 from suite.errors import BadInput
 from suite.manifest import write_json
 from suite.stage import Context
+from suite.tables import read_jsonl
 
 RETRIEVAL = "retrieval.jsonl"
 STREAM = "solid.pretrain.torch"
@@ -167,11 +166,6 @@ def wrap(model: InstanceDetector, *, precision: str) -> nn.Module:
     if ranks.world_size() > 1 and precision == "float16" and model.device.type == "cuda":
         wrapped.register_comm_hook(None, fp16_compress_hook)
     return wrapped
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def summarise(metrics: list[dict[str, Any]], measured: list[dict[str, Any]]) -> dict[str, Any]:
