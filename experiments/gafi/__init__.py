@@ -1,0 +1,1 @@
+"""GaFi: classifiers that learn from generated pictures alone (README.md)."""
