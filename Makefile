@@ -5,7 +5,7 @@ export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAI
 RUN := workflow/run
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce-solid reproduce-dense-detector reproduce plan status logs shell report fetch-meshes tabletop
+.PHONY: help reproduce-solid reproduce-dense-detector reproduce-gafi reproduce plan status logs shell report fetch-meshes tabletop
 .PHONY: doctor gpu-check images test lint clean
 
 help: ## this page
@@ -17,6 +17,9 @@ reproduce-solid: ## SOLID: meshes, rooms -> rendered store -> pre-trained and fi
 
 reproduce-dense-detector: ## the small single-stage detector: annotations -> training -> AP
 	@$(RUN) reproduce dense-detector
+
+reproduce-gafi: ## GaFi: generators -> filtered pictures -> classifiers that never saw a real one -> accuracy
+	@$(RUN) reproduce gafi
 
 reproduce: ## every paper that is here, one after the other, then the report
 	@$(RUN) reproduce all && $(RUN) report

@@ -16,6 +16,7 @@ SCREEN = (24, 110)  # lines, columns
 COMMANDS = {  # target -> what it starts
     "reproduce-solid": "workflow/run reproduce solid",
     "reproduce-dense-detector": "workflow/run reproduce dense-detector",
+    "reproduce-gafi": "workflow/run reproduce gafi",
     "reproduce": "workflow/run reproduce all && workflow/run report",
     "plan": "workflow/run plan",
     "status": "workflow/run status",

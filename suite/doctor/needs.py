@@ -16,7 +16,11 @@ WAYS = {
 ALWAYS = ("runs-writable", "disk", "memory")
 
 # Which toolchains a system's stages use.
-TOOLCHAINS = {"dense-detector": ("detectron2",), "solid": ("blender", "detectron2")}
+TOOLCHAINS = {
+    "dense-detector": ("detectron2",),
+    "gafi": ("tensorflow",),
+    "solid": ("blender", "detectron2"),
+}
 
 # Size of each toolchain in 10^9 bytes, by `docker images` of those built from the cpu locks; environments
 # are smaller, the cuda flavours of tensorflow and jax are larger.
