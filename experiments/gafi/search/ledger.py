@@ -1,0 +1,143 @@
+"""The ledger of the search: typed rows, keyed by what decides a result, one atomic JSON file each.
+
+Published code appends to `results.csv` and parses names by regular expressions; a row that a changed setting
+left behind then takes part in the choice. Here a row carries the key of its own inputs, and the tables in the
+published columns are written from the rows, never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from suite.errors import BadInput
+from suite.manifest import key_of, read_json, write_json
+
+RESULT = "result.json"  # in a candidate's folder; written last
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One run of the search, described by all that decides its result.
+
+    The names of the step and of the GAN are not part of the key: equal inputs are the same run wherever they
+    occur.
+    """
+
+    step: str  # ckpt, stddev, threshold, best, or the name of a control
+    gan: str  # name of the generator's run, for people
+    gan_index: int  # its place in the chain; part of its random stream
+    generator: str  # SHA-256 of the checkpoint
+    classifier: str  # SHA-256 of the weights of the classifier that filters
+    epoch: int  # of the GAN, 1-based
+    stddev: float  # of the latent vectors
+    threshold: float | None  # a picture is kept above it; None: no filter
+    recycle_every: int | None  # epochs between two generations; None: the set is never replaced
+    recycle_factor: float  # share that is replaced, in [0, 1]
+    class_samples: int  # pictures per class
+    epochs: int  # of the classifier that is trained on them
+    seed: int  # effective seed of the run
+    stream: str  # "" with common random numbers, else the step: part of its random stream
+    split: str  # real pictures that judge: val or test
+    settings: str  # key of the remaining settings that matter (optimiser, network, sampling, data)
+
+    @property
+    def key(self) -> str:
+        """SHA-256, hex: equal for equal inputs."""
+        parts = asdict(self)
+        del parts["step"], parts["gan"]
+        return key_of(parts)
+
+    @property
+    def name(self) -> str:
+        """The published name, e.g. `ckpt150_DS10_r1_std1.0_filter0.0`; `unfiltered` is ours."""
+        every = "fixed" if self.recycle_every is None else f"DS{self.recycle_every}_r{self.recycle_factor:g}"
+        kept = "unfiltered" if self.threshold is None else f"filter{self.threshold}"
+        return f"ckpt{self.epoch:03d}_{every}_std{self.stddev}_{kept}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRow:
+    """One epoch of the training on generated pictures."""
+
+    epoch: int  # 1-based
+    loss: float  # mean over the epoch
+    accuracy: float  # on the generated pictures, while training
+    split_accuracy: float  # on the real pictures of the split that judges, in [0, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One set of generated pictures: what was drawn and what passed the filter, per class."""
+
+    index: int  # 0: before the first epoch
+    drawn: tuple[int, ...]
+    accepted: tuple[int, ...]
+    fallback: tuple[int, ...]  # pictures of the set that did not pass and were taken by the fallback
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateResult:
+    """What a candidate reached. `score` is the first maximum of `split_accuracy` over the epochs."""
+
+    candidate: Candidate
+    score: float
+    best_epoch: int  # 1-based
+    history: tuple[EpochRow, ...]
+    generations: tuple[Generation, ...]
+    weights: dict[str, str]  # {file in the candidate's folder: SHA-256}
+    reused_from: str | None = None  # step that had made the same run before
+
+    @property
+    def key(self) -> str:
+        """The candidate's key."""
+        return self.candidate.key
+
+
+def write_result(folder: Path, result: CandidateResult) -> None:
+    """Write `result.json` of a candidate's folder, whole or not at all."""
+    write_json(folder / RESULT, {"key": result.key, **asdict(result)})
+
+
+def read_result(folder: Path) -> CandidateResult | None:
+    """The result in a candidate's folder; None where there is none yet. Raises BadInput for a damaged one."""
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    tree = read_json(path)
+    try:
+        result = _parse(tree)
+    except (KeyError, TypeError, AttributeError):
+        raise BadInput("is no result of this search", file=path, fix="remove it and run again") from None
+    if tree["key"] != result.key:
+        fix = "remove it and run again"
+        raise BadInput("does not describe the run that its key names", file=path, fix=fix)
+    return result
+
+
+def _parse(tree: Any) -> CandidateResult:
+    rest = {f.name: tree[f.name] for f in fields(CandidateResult)}
+    rest["candidate"] = Candidate(**tree["candidate"])
+    rest["history"] = tuple(EpochRow(**row) for row in tree["history"])
+    rest["generations"] = tuple(
+        Generation(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+        for row in tree["generations"]
+    )
+    return CandidateResult(**rest)
+
+
+def result_rows(results: Sequence[CandidateResult]) -> list[dict[str, Any]]:
+    """Rows of the published `results.csv`: checkpoint_name, val_accuracy (of the split that judges)."""
+    return [{"checkpoint_name": r.candidate.name, "val_accuracy": r.score} for r in results]
+
+
+def history_rows(results: Sequence[CandidateResult]) -> list[dict[str, Any]]:
+    """Rows of the published `histories.csv`: checkpoint_name, history (a table in one cell)."""
+    rows = []
+    for result in results:
+        lines = ["epoch loss accuracy val_accuracy"]
+        lines += [f"{h.epoch} {h.loss!r} {h.accuracy!r} {h.split_accuracy!r}" for h in result.history]
+        rows.append({"checkpoint_name": result.candidate.name, "history": "\n".join(lines)})
+    return rows
