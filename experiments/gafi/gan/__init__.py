@@ -1,0 +1,1 @@
+"""Training of the conditional GAN, its checkpoints, standing statistics and sheets of samples."""
