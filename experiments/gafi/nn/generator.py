@@ -1,0 +1,205 @@
+"""The generator of BigGAN-deep in the StudioGAN style (GaFi, section 4; Brock et al. 2019, appendix B)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+from keras import ops
+
+from experiments.gafi.nn.backend import Tensor
+from experiments.gafi.nn.layers import (
+    BatchNorm,
+    Composite,
+    ConditionalBatchNorm,
+    Init,
+    SelfAttention,
+    SNConv,
+    SNDense,
+    SpectralNorm,
+    Weights,
+    spectral_layers,
+    upsample,
+)
+from experiments.gafi.nn.tables import FIRST_SIZE, generator_table
+from suite.errors import BadInput
+
+if TYPE_CHECKING:
+    from experiments.gafi.config_sections import GanModel
+
+EMBEDDING_LIMIT = 0.05  # the class embedding starts uniform in +-0.05 and is not normalised (published code)
+
+
+def build_generator(
+    model: GanModel,
+    *,
+    num_classes: int,
+    channels: int,
+    image_size: int,
+    seed: int,
+    init_sharing: str = "own",
+    sn_stop_gradient: bool = False,
+    normalize: bool = True,
+    precision: str = "float32",
+) -> Generator:
+    """The built network `((z (n,latent_dim) f32, labels (n,) int32), training) -> (n,H,W,channels) f32`.
+
+    normalize: images in [-1,1] (tanh), else in [0,1] (sigmoid). precision: a Keras dtype policy; variables, norms and
+    the output stay float32. init_sharing: see layers.Init; sn_stop_gradient: see layers.power_iteration.
+    Raises BadInput for an unknown network or image size.
+    """
+    check_name(model)
+    network = Generator(
+        model,
+        num_classes=num_classes,
+        channels=channels,
+        image_size=image_size,
+        init=Init(seed, init_sharing),
+        sn_stop_gradient=sn_stop_gradient,
+        normalize=normalize,
+        precision=precision,
+    )
+    network.build()
+    return network
+
+
+def check_name(model: GanModel) -> None:
+    """Raises BadInput for a network that does not exist here."""
+    if model.name != "biggan_deep":
+        raise BadInput(f"MODEL.name {model.name} is not supported", fix="set it to biggan_deep")
+
+
+class GeneratorBlock(Composite):
+    """CBN-ReLU-1x1, CBN-ReLU-[x2]-3x3, CBN-ReLU-3x3, CBN-ReLU-1x1, plus the skip path. (n,h,w,in) -> (n,h',w',out).
+
+    The skip path is [x2] and a 1x1 convolution in the StudioGAN style; else it has no convolution and drops the
+    surplus channels. concat: the two paths are joined by a 1x1 convolution of both instead of a sum.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        inputs: int,
+        outputs: int,
+        condition: int,
+        up: bool,
+        studiogan: bool,
+        concat: bool,
+        init: Init,
+        dtype: str,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.outputs, self.up = outputs, up
+        hidden = inputs // 4
+        sizes = [(1, inputs, hidden), (3, hidden, hidden), (3, hidden, hidden), (1, hidden, outputs)]
+        self.norms, self.convs = [], []
+        for i, (size, cin, cout) in enumerate(sizes, 1):
+            self.norms.append(
+                ConditionalBatchNorm(name=f"cbn{i}", channels=cin, condition=condition, init=init, dtype=dtype)
+            )
+            self.convs.append(SNConv(name=f"conv{i}", size=size, inputs=cin, outputs=cout, init=init, dtype=dtype))
+        self.skip = self.join = None
+        if studiogan:
+            self.skip = SNConv(name="skip", size=1, inputs=inputs, outputs=outputs, init=init, dtype=dtype)
+        if concat:
+            self.join = SNConv(name="join", size=1, inputs=2 * outputs, outputs=outputs, init=init, dtype=dtype)
+        self.parts = [*self.norms, *self.convs, *(x for x in (self.skip, self.join) if x is not None)]
+
+    def forward(self, x: Tensor, condition: Tensor, weights: Weights, *, training: bool) -> Tensor:
+        h = x
+        for i, (norm, conv) in enumerate(zip(self.norms, self.convs, strict=True)):
+            h = ops.relu(norm.forward(h, condition, weights, training=training))
+            if i == 1 and self.up:
+                h = upsample(h)
+            h = conv.forward(h, weights)
+        # A 1x1 convolution and doubling by nearest neighbour commute; this order has a quarter of the products.
+        skip = self.skip.forward(x, weights) if self.skip is not None else x[..., : self.outputs]
+        if self.up:
+            skip = upsample(skip)
+        if self.join is not None:
+            return self.join.forward(ops.concatenate([h, skip], axis=-1), weights)
+        return h + skip
+
+
+class Generator(keras.Model):
+    """See `build_generator`."""
+
+    def __init__(
+        self,
+        model: GanModel,
+        *,
+        num_classes: int,
+        channels: int,
+        image_size: int,
+        init: Init,
+        sn_stop_gradient: bool,
+        normalize: bool,
+        precision: str,
+    ):
+        super().__init__(name="generator", dtype=precision, autocast=False)
+        table = generator_table(image_size)
+        self.hier, self.normalize, self.sn_stop_gradient = model.hier, normalize, sn_stop_gradient
+        self.num_classes, self.shared_dim, self.latent_dim = num_classes, model.shared_dim, model.latent_dim
+        self.init = init
+        condition = model.shared_dim + (model.latent_dim if model.hier else 0)
+        self.first = table.in_channels[0] * model.g_conv_dim
+        self.trunk = SNDense(
+            name="trunk",
+            inputs=condition if model.hier else model.latent_dim,
+            outputs=FIRST_SIZE**2 * self.first,
+            init=init,
+            dtype=precision,
+        )
+        self.body = []
+        for stage, (cin, cout) in enumerate(zip(table.in_channels, table.out_channels, strict=True)):
+            cin, cout = cin * model.g_conv_dim, cout * model.g_conv_dim
+            for i in range(model.g_depth):
+                last = i == model.g_depth - 1
+                self.body.append(
+                    GeneratorBlock(
+                        name=f"block{stage}_{i}",
+                        inputs=cin,
+                        outputs=cout if last else cin,
+                        condition=condition,
+                        up=last,
+                        studiogan=model.studiogan,
+                        concat=model.residual_concat,
+                        init=init,
+                        dtype=precision,
+                    )
+                )
+            if model.apply_g_attn and stage == table.attention_after:
+                self.body.append(SelfAttention(name="attention", channels=cout, init=init, dtype=precision))
+        self.last_norm = BatchNorm(name="last_bn", channels=cout, affine=True, dtype=precision)
+        self.last_conv = SNConv(name="last_conv", size=3, inputs=cout, outputs=channels, init=init, dtype=precision)
+        self.parts = [self.trunk, *self.body, self.last_norm, self.last_conv]
+
+    def build(self, input_shape: None = None) -> None:
+        self.embedding = self.add_weight(
+            shape=(self.num_classes, self.shared_dim),
+            initializer=self.init.uniform("generator/embedding", EMBEDDING_LIMIT),
+            name="embedding",
+            dtype="float32",
+        )
+        for part in self.parts:
+            part.build()
+        self.spectral_norm = SpectralNorm(spectral_layers(self), stop_gradient=self.sn_stop_gradient)
+
+    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
+        z, labels = inputs
+        weights = self.spectral_norm(training=training)
+        condition = ops.take(self.embedding.value, labels, axis=0)
+        if self.hier:
+            condition = ops.concatenate([z, condition], axis=-1)
+        trunk = condition if self.hier else z
+        condition, trunk = ops.cast(condition, self.compute_dtype), ops.cast(trunk, self.compute_dtype)
+        x = ops.reshape(self.trunk.forward(trunk, weights), (-1, FIRST_SIZE, FIRST_SIZE, self.first))
+        for layer in self.body:
+            if isinstance(layer, SelfAttention):
+                x = layer.forward(x, weights)
+            else:
+                x = layer.forward(x, condition, weights, training=training)
+        x = ops.relu(self.last_norm.forward(x, training=training))
+        x = ops.cast(self.last_conv.forward(x, weights), "float32")
+        return ops.tanh(x) if self.normalize else ops.sigmoid(x)
