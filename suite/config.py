@@ -26,12 +26,18 @@ def load_config(schema: type[T], path: str | Path, overrides: Sequence[str] = ()
     """Read `path` (and the files it overlays), apply `key=value` overrides, check types, return
     `schema(...)`.
 
+    A schema with a classmethod `expand(tree, path)` gets the merged tree first and returns the one that is
+    checked: so it can lay it over other files, or read a shorthand.
+
     Raises BadInput naming the file, the key, near matches and the expected type.
     """
     path = Path(path)
     tree = read_tree(path)
     for text in overrides:
         tree = merge(tree, parse_override(text))
+    compose = getattr(schema, "expand", None)
+    if compose is not None:
+        tree = compose(tree, path)
     return build(schema, tree, where=str(path))
 
 
