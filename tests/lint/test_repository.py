@@ -34,6 +34,7 @@ LIGHT_MODULES = [
     "suite.errors", "suite.config", "suite.stage", "suite.plan", "suite.reproduce", "suite.status",
     "suite.launch.__main__", "suite.launch.relay", "experiments.solid.stages", "experiments.solid.config",
     "experiments.dense_detector.stages", "experiments.dense_detector.config",
+    "experiments.gafi.stages", "experiments.gafi.config",
 ]  # fmt: skip
 
 
