@@ -19,27 +19,41 @@ RESULT = "result.json"  # in a candidate's folder; written last
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One run of the search, described by all that decides its result.
+class Source:
+    """One generator that a candidate learns from, and how its pictures are drawn and kept."""
 
-    The names of the step and of the GAN are not part of the key: equal inputs are the same run wherever they
-    occur.
-    """
-
-    step: str  # ckpt, stddev, threshold, best, or the name of a control
-    gan: str  # name of the generator's run, for people
-    gan_index: int  # its place in the chain; part of its random stream
+    gan: str  # name of its run, for people; not part of the key
+    index: int  # its place in the chain; part of its random stream
     generator: str  # SHA-256 of the checkpoint
-    classifier: str  # SHA-256 of the weights of the classifier that filters
     epoch: int  # of the GAN, 1-based
     stddev: float  # of the latent vectors
     threshold: float | None  # a picture is kept above it; None: no filter
-    recycle_every: int | None  # epochs between two generations; None: the set is never replaced
-    recycle_factor: float  # share that is replaced, in [0, 1]
-    class_samples: int  # pictures per class
-    epochs: int  # of the classifier that is trained on them
+    class_samples: int  # pictures per class in one set
+
+    @property
+    def kept(self) -> str:
+        """The filter's part of a name."""
+        return "unfiltered" if self.threshold is None else f"filter{self.threshold}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One classifier of the search, described by all that decides its result.
+
+    The key leaves out the names of step and GANs: equal inputs are the same run wherever they occur.
+    """
+
+    step: str  # ckpt, stddev, threshold, best, multigan, or the name of a control
+    sources: tuple[Source, ...]  # one; several for a MultiGAN; none where real pictures are learnt from
+    classifier: str  # SHA-256 of the weights of the classifier that filters; "" without one
+    recycle_every: int  # epochs between two generations; 0: the set is never replaced
+    recycle_factor: float = 1.0  # share that is replaced
+    in_turn: bool = False  # each set from one source, one after the other, instead of a share from all
+    shared_streams: bool = False  # all sources draw the same latents in the first set
+    labels: str = "own"  # or `shuffled`
+    epochs: int  # of the classifier that is trained
     seed: int  # effective seed of the run
-    stream: str  # "" with common random numbers, else the step: part of its random stream
+    stream: str = ""  # "" with common random numbers, else the step: part of the random stream
     split: str  # real pictures that judge: val or test
     settings: str  # key of the remaining settings that matter (optimiser, network, sampling, data)
 
@@ -47,15 +61,24 @@ class Candidate:
     def key(self) -> str:
         """SHA-256, hex: equal for equal inputs."""
         parts = asdict(self)
-        del parts["step"], parts["gan"]
+        del parts["step"]
+        for source in parts["sources"]:
+            del source["gan"]
         return key_of(parts)
 
     @property
+    def source(self) -> Source:
+        """The only source. Raises ValueError where there are several, or none."""
+        (only,) = self.sources
+        return only
+
+    @property
     def name(self) -> str:
-        """The published name, e.g. `ckpt150_DS10_r1_std1.0_filter0.0`; `unfiltered` is ours."""
-        every = "fixed" if self.recycle_every is None else f"DS{self.recycle_every}_r{self.recycle_factor:g}"
-        kept = "unfiltered" if self.threshold is None else f"filter{self.threshold}"
-        return f"ckpt{self.epoch:03d}_{every}_std{self.stddev}_{kept}"
+        """The published name, e.g. `ckpt150_DS10_r1_std1.0_filter0.0`; `fixed` for `DS..` where none."""
+        if len(self.sources) != 1:
+            return self.step
+        every = f"DS{self.recycle_every}_r{self.recycle_factor:g}" if self.recycle_every else "fixed"
+        return f"ckpt{self.source.epoch:03d}_{every}_std{self.source.stddev}_{self.source.kept}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +96,7 @@ class Generation:
     """One set of generated pictures: what was drawn and what passed the filter, per class."""
 
     index: int  # 0: before the first epoch
+    source: int  # position in the candidate's sources
     drawn: tuple[int, ...]
     accepted: tuple[int, ...]
     fallback: tuple[int, ...]  # pictures of the set that did not pass and were taken by the fallback
@@ -119,7 +143,9 @@ def read_result(folder: Path) -> CandidateResult | None:
 
 def _parse(tree: Any) -> CandidateResult:
     rest = {f.name: tree[f.name] for f in fields(CandidateResult)}
-    rest["candidate"] = Candidate(**tree["candidate"])
+    candidate = tree["candidate"]
+    sources = tuple(Source(**source) for source in candidate["sources"])
+    rest["candidate"] = Candidate(**{**candidate, "sources": sources})
     rest["history"] = tuple(EpochRow(**row) for row in tree["history"])
     rest["generations"] = tuple(
         Generation(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})

@@ -14,7 +14,7 @@ from experiments.gafi.search.ledger import CandidateResult
 
 
 def first_max(values: Sequence[float]) -> int:
-    """Position of the first maximum; a NaN is never chosen. Raises ValueError where there is no other value."""
+    """Position of the first maximum; a NaN is never chosen. Raises ValueError where there is no other."""
     best = None
     for position, value in enumerate(values):
         if not math.isnan(value) and (best is None or value > values[best]):
