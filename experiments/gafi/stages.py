@@ -9,6 +9,7 @@ from pathlib import Path
 from experiments.gafi.config import GafiConfig, ckpt_epochs, is_kept, search_epochs
 from experiments.gafi.data.locate import data_state
 from experiments.gafi.search.plan import ARMS, Shard, shards
+from suite.paths import data_path
 from suite.stage import Stage
 
 # Values x 4 bytes of the published networks, for the disk estimate; both grow with the square of their width.
@@ -18,7 +19,8 @@ CLASSIFIER_BYTES, CLASSIFIER_WIDTH = 4 * (4_286_026 + 5_504), 64
 
 def dataset_state(config: GafiConfig) -> str | None:
     """What decides the content of the data set's files."""
-    return data_state(config.dataset)
+    folder = config.SUBSET.folder
+    return data_state(config.dataset, data_path(folder) if folder else None)
 
 
 def backend_name(config: GafiConfig) -> str:
@@ -190,12 +192,12 @@ STAGES = {
         ),
         _learns(
             "threshold", "how sure the classifier must be of a picture", "search.stages:run_threshold",
-            inputs=(*FOUND, "stddev"), num_shards=num_threshold, disk_bytes=threshold_bytes,
+            inputs=(*FOUND, "ckpt", "stddev"), num_shards=num_threshold, disk_bytes=threshold_bytes,
             config=(*SEARCHED, "pipeline.PIPELINE.threshold_search"),
         ),
         _learns(
             "best", "a classifier from each GAN with what was chosen", "search.stages:run_best",
-            inputs=(*FOUND, "threshold"), num_shards=num_gans, disk_bytes=best_bytes,
+            inputs=(*FOUND, "ckpt", "stddev", "threshold"), num_shards=num_gans, disk_bytes=best_bytes,
             config=(*PIPELINE, "RECYCLE.best"),
         ),
         _learns(

@@ -77,7 +77,7 @@ rule threshold:
     params:
         settings("threshold"),
     shell:
-        launch("threshold", stddev="stddev", **FOUND)
+        launch("threshold", ckpt="ckpt", stddev="stddev", **FOUND)
 
 
 rule best:
@@ -89,7 +89,7 @@ rule best:
     params:
         settings("best"),
     shell:
-        launch("best", threshold="threshold", **FOUND)
+        launch("best", ckpt="ckpt", stddev="stddev", threshold="threshold", **FOUND)
 
 
 rule run_multigan:
