@@ -1,7 +1,7 @@
-"""Batch normalisation of the classifiers: the fused kernel where TensorFlow has one, the same formula elsewhere.
+"""Batch normalisation of the classifiers: TensorFlow's fused kernel, or the same formula elsewhere.
 
-Momentum 0.9 and epsilon 1e-5 as published. The moving variance takes the unbiased batch variance, as TensorFlow's
-fused layer does, which the published code ran.
+Momentum 0.9 and epsilon 1e-5 as published. The moving variance takes the unbiased batch variance, as
+TensorFlow's fused layer does, which the published code ran.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOMENTUM, EPSILON = 0.9, 1e-5
 
 
 def normalize_batch(x: Tensor, scale: Tensor, offset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(normalised x, mean (C,), unbiased variance (C,)) by the statistics of the batch; x (n,H,W,C) of any type."""
+    """(normalised x, mean (C,), unbiased variance (C,)) by the batch's statistics; x (n,H,W,C)."""
     if NAME == "tensorflow":
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=EPSILON, is_training=True
@@ -32,7 +32,7 @@ def normalize_batch(x: Tensor, scale: Tensor, offset: Tensor) -> tuple[Tensor, T
 
 
 class BatchNorm(keras.Layer):
-    """Over the last axis of (n,H,W,C). Statistics and parameters are float32 whatever the type of the input."""
+    """Over the last axis of (n,H,W,C). Statistics and parameters are float32 whatever the input's type."""
 
     def __init__(self, *, name: str):
         super().__init__(name=name, dtype="float32", autocast=False)

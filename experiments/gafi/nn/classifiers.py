@@ -1,7 +1,7 @@
 """Classifiers by name, and their initial weights as a function of a seed.
 
-Weights are drawn on the host by numpy, so TensorFlow and JAX begin with the same bits, and a search that trains many
-candidates with one compiled step needs no second network for another seed.
+Weights are drawn on the host by numpy, so TensorFlow and JAX begin with the same bits, and a search that
+trains many candidates with one compiled step needs no second network for another seed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ def build_classifier(
     model: Any, *, num_classes: int, channels: int, image_size: int, seed: int,
     init_sharing: str = "own", precision: str = "float32",
 ) -> keras.Model:  # fmt: skip
-    """The network that `model.name` and `model.width` (settings section MODEL) ask for, with its initial weights.
+    """The network that `model.name` and `model.width` (section MODEL) ask for, with its initial weights.
 
-    Call: (n,image_size,image_size,channels) float32 in [-1,1] -> LOGITS (n,num_classes) float32; the softmax is
-    applied in the loss and in the scores. precision: float32, mixed_bfloat16 or mixed_float16. Raises BadInput.
+    Call: (n,image_size,image_size,channels) float32 in [-1,1] -> LOGITS (n,num_classes) float32; the
+    softmax is applied in the loss and in the scores. precision: float32, mixed_bfloat16 or mixed_float16.
+    Raises BadInput.
     """
     if model.name not in KNOWN:
         raise BadInput(f"MODEL.name: unknown `{model.name}`", fix=f"choose {', '.join(KNOWN)}")
@@ -49,10 +50,10 @@ def build_classifier(
 
 
 def initial_state(model: keras.Model, *, seed: int, init_sharing: str = "own") -> ModelState:
-    """Fresh weights: kernels truncated He normal (the last layer of `simple`: Glorot uniform), the rest constant.
+    """Fresh weights: kernels He normal, cut (last layer of `simple`: Glorot uniform), the rest constant.
 
-    init_sharing: `own` gives every variable its own generator, from (seed, its name); `upstream` gives all the same,
-    so that kernels of one shape begin equal, as in the published code.
+    init_sharing: `own` gives every variable its own generator, from (seed, its name); `upstream` gives all
+    the same, so that kernels of one shape begin equal, as in the published code.
     """
     names = names_of(model)
 

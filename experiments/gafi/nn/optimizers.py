@@ -1,10 +1,11 @@
 """Optimisers as pure functions: parameters, gradients and slots in; new parameters and slots out.
 
-`slots` is a flat list of float32 arrays, so that a checkpoint holds it like the weights and a compiled step takes it
-as an argument. The learning rate is an argument of every update: schedules need no state.
+`slots` is a flat list of float32 arrays, so that a checkpoint holds it like the weights and a compiled step
+takes it as an argument. The learning rate is an argument of every update: schedules need no state.
 
-SGDW, Adam and AdaBelief follow the published code (TensorFlow 2.10 and TensorFlow Addons 0.19), which differs from
-Keras 3 in one point that matters: the weight decay of SGDW is not multiplied by the learning rate.
+SGDW, Adam and AdaBelief follow the published code (TensorFlow 2.10 and TensorFlow Addons 0.19), which
+differs from Keras 3 in one point that matters: the weight decay of SGDW is not multiplied by the learning
+rate.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from keras import ops
 from experiments.gafi.nn.backend import Tensor
 from suite.errors import BadInput
 
+Arrays = Sequence[Tensor]
+
 
 class Optimizer(Protocol):
     """What a training step needs of an optimiser."""
 
-    def init(self, params: Sequence[Tensor]) -> list[Tensor]:
+    def init(self, params: Arrays) -> list[Tensor]:
         """The slots before the first update."""
 
     def update(
-        self, params: Sequence[Tensor], grads: Sequence[Tensor], slots: Sequence[Tensor], *, lr: Tensor | float
+        self, params: Arrays, grads: Arrays, slots: Arrays, *, lr: Tensor | float
     ) -> tuple[list[Tensor], list[Tensor]]:
         """(new params, new slots); nothing is changed in place."""
 
@@ -37,7 +40,8 @@ class Sgd:
 
     `w <- w - d w;  v <- m v - lr g;  w <- w + m v - lr g` (Nesterov; without it `w <- w + v`), where d is
     `weight_decay` (published: the relative decay grows as the rate falls) or, with `decay_times_lr`,
-    `lr * weight_decay` (the rule of Keras 3). The decay covers every parameter, batch norm and biases included.
+    `lr * weight_decay` (the rule of Keras 3). The decay covers every parameter, batch norm and biases
+    included.
     """
 
     momentum: float = 0.9
@@ -45,11 +49,11 @@ class Sgd:
     weight_decay: float = 0.0
     decay_times_lr: bool = False
 
-    def init(self, params: Sequence[Tensor]) -> list[Tensor]:
+    def init(self, params: Arrays) -> list[Tensor]:
         return [ops.zeros_like(w) for w in params]
 
     def update(
-        self, params: Sequence[Tensor], grads: Sequence[Tensor], slots: Sequence[Tensor], *, lr: Tensor | float
+        self, params: Arrays, grads: Arrays, slots: Arrays, *, lr: Tensor | float
     ) -> tuple[list[Tensor], list[Tensor]]:
         lr = ops.convert_to_tensor(lr, "float32")
         keep = 1.0 - self.weight_decay * (lr if self.decay_times_lr else 1.0)
@@ -68,19 +72,19 @@ class Sgd:
 class Adam:
     """Adam as in TensorFlow: `w <- w - lr sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)`.
 
-    The epsilon stands outside the root and is added before the bias correction. Slots: the number of updates, then
-    every m, then every v.
+    The epsilon stands outside the root and is added before the bias correction. Slots: the number of
+    updates, then every m, then every v.
     """
 
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-7
 
-    def init(self, params: Sequence[Tensor]) -> list[Tensor]:
+    def init(self, params: Arrays) -> list[Tensor]:
         return _two_moments(params)
 
     def update(
-        self, params: Sequence[Tensor], grads: Sequence[Tensor], slots: Sequence[Tensor], *, lr: Tensor | float
+        self, params: Arrays, grads: Arrays, slots: Arrays, *, lr: Tensor | float
     ) -> tuple[list[Tensor], list[Tensor]]:
         t, moments1, moments2 = _split_moments(slots, len(params))
         rate = lr * ops.sqrt(1.0 - self.beta2**t) / (1.0 - self.beta1**t)
@@ -102,11 +106,11 @@ class AdaBelief:
     beta2: float = 0.999
     eps: float = 1e-8
 
-    def init(self, params: Sequence[Tensor]) -> list[Tensor]:
+    def init(self, params: Arrays) -> list[Tensor]:
         return _two_moments(params)
 
     def update(
-        self, params: Sequence[Tensor], grads: Sequence[Tensor], slots: Sequence[Tensor], *, lr: Tensor | float
+        self, params: Arrays, grads: Arrays, slots: Arrays, *, lr: Tensor | float
     ) -> tuple[list[Tensor], list[Tensor]]:
         t, moments1, moments2 = _split_moments(slots, len(params))
         correct1, correct2 = 1.0 - self.beta1**t, 1.0 - self.beta2**t
@@ -120,11 +124,11 @@ class AdaBelief:
         return new_params, [t, *new1, *new2]
 
 
-def _two_moments(params: Sequence[Tensor]) -> list[Tensor]:
+def _two_moments(params: Arrays) -> list[Tensor]:
     return [ops.zeros((), "float32"), *map(ops.zeros_like, params), *map(ops.zeros_like, params)]
 
 
-def _split_moments(slots: Sequence[Tensor], num: int) -> tuple[Tensor, Sequence[Tensor], Sequence[Tensor]]:
+def _split_moments(slots: Arrays, num: int) -> tuple[Tensor, Arrays, Arrays]:
     """(number of this update from 1, first moments, second moments)."""
     return slots[0] + 1.0, slots[1 : 1 + num], slots[1 + num :]
 

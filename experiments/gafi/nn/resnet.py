@@ -1,8 +1,9 @@
-"""The CIFAR-style ResNet family (resnet14 to resnet1202) with option-A shortcuts, as in GaFi's published code.
+"""The CIFAR-style ResNet family (resnet14 to resnet1202) with option-A shortcuts, as in the published code.
 
-Three stages of basic blocks with w, 2w and 4w channels, strides 1, 2, 2; convolutions see one pixel of zeros on
-every side, also at stride 2, where Keras' "same" would pad on two sides only. A shortcut that changes shape takes
-every second pixel and pads channels with zeros. Output: logits; the softmax is part of the loss and of the scores.
+Three stages of basic blocks with w, 2w and 4w channels, strides 1, 2, 2; convolutions see one pixel of
+zeros on every side, also at stride 2, where Keras' "same" would pad on two sides only. A shortcut that
+changes shape takes every second pixel and pads channels with zeros. Output: logits; the softmax is part of
+the loss and of the scores.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BLOCKS_PER_STAGE = {
 
 
 class Conv3x3(keras.Layer):
-    """3x3 convolution without bias, one pixel of zeros around the input. Computes in the type of its input."""
+    """3x3 convolution without bias, one pixel of zeros around the input. Computes in its input's type."""
 
     def __init__(self, filters: int, *, stride: int = 1, name: str):
         super().__init__(name=name, dtype="float32", autocast=False)
@@ -81,7 +82,8 @@ def shortcut(x: Tensor, filters: int, stride: int) -> Tensor:
 class ResNet(keras.Model):
     """(n,H,W,C) float32 in [-1,1], H and W divisible by 4 -> logits (n,K) float32.
 
-    compute_dtype: of the convolutions and feature maps; weights, statistics, pooled features and logits are float32.
+    precision: type of the convolutions and feature maps; weights, statistics, pooled features and logits are
+    float32.
     """
 
     def __init__(

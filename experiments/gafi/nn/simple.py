@@ -9,7 +9,7 @@ from experiments.gafi.nn.backend import Tensor, uniform
 
 
 class Dropout(keras.Layer):
-    """Zeroes a share of its input in training. Its random key is a variable, so a resumed run draws the same."""
+    """Zeroes a share of its input in training. Its key is a variable, so a resumed run draws the same."""
 
     def __init__(self, rate: float, *, name: str):
         super().__init__(name=name, dtype="float32", autocast=False)
