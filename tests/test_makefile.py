@@ -24,6 +24,7 @@ COMMANDS = {  # target -> what it starts
     "shell": "workflow/run shell",
     "report": "workflow/run report",
     "fetch-meshes": "workflow/run fetch-meshes",
+    "fetch-fashion-mnist": "workflow/run fetch-data fashion-mnist",
     "tabletop": "workflow/run tabletop",
     "doctor": "workflow/run doctor",
     "gpu-check": "workflow/run gpu-check",
@@ -31,6 +32,10 @@ COMMANDS = {  # target -> what it starts
     "test": "workflow/run test",
     "lint": "workflow/run test lint",
     "clean": "workflow/run clean",
+}
+UNLISTED = {  # help names them in the line of fetch-fashion-mnist
+    f"fetch-{name}": f"workflow/run fetch-data {name}"
+    for name in ("cifar10", "cifar100", "cinic10", "dermamnist")
 }
 SETTINGS = (
     "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT"
@@ -95,9 +100,14 @@ def test_there_is_a_target_for_each_paper_that_is_here_and_for_no_other():
     assert {t.removeprefix("reproduce-") for t in help_targets() if t.startswith("reproduce-")} == papers
 
 
-@pytest.mark.parametrize(("target", "command"), COMMANDS.items())
+@pytest.mark.parametrize(("target", "command"), [*COMMANDS.items(), *UNLISTED.items()])
 def test_each_target_starts_its_command(target, command):
     assert make("-n", target) == (0, command + "\n")
+
+
+def test_help_names_the_data_sets_that_have_no_line_of_their_own():
+    line = next(line for line in make()[1].splitlines() if "fetch-fashion-mnist" in line)
+    assert all(f"-{target.removeprefix('fetch-')}" in line for target in UNLISTED)
 
 
 def test_every_setting_that_help_names_reaches_the_command():

@@ -100,13 +100,15 @@ def check_data_sets(context: Context) -> list[Result]:
 
 def _data_set(context: Context, key: str, about: dict[str, Any]) -> Result:
     folder = context.folder("DATA_DIR", "data") / about["folder"]
-    scales = ", ".join(about["scales"])
-    why = f"{about['what']}; needed at scale {scales}. Licence: {about['licence']}"
-    absent = [pattern for pattern in about["holds"] if next(folder.glob(pattern), None) is None]
-    if not absent:
-        return Result(f"data-{key}", "data", about["title"], OK, str(folder), why)
+    needed = f"; needed at scale {', '.join(about['scales'])}" if about["scales"] else ""
+    why = f"{about['what']}{needed}. Licence: {about['licence']}"
+    places = [folder, Path(about["also"])] if "also" in about else [folder]
+    absent = {place: [name for name in about["holds"] if not any(place.glob(name))] for place in places}
+    for place in places:
+        if not absent[place]:
+            return Result(f"data-{key}", "data", about["title"], OK, str(place), why)
     state = MISSING if context.scale in about["scales"] else WARN
-    value = f"not in {folder}" if not folder.is_dir() else f"{folder} holds no {absent[0]}"
+    value = f"not in {folder}" if not folder.is_dir() else f"{folder} holds no {absent[folder][0]}"
     return Result(f"data-{key}", "data", about["title"], state, value, why, about["get"])
 
 

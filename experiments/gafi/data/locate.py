@@ -42,14 +42,6 @@ def find(name: str, folder: Path | None = None) -> Path | None:
     return None
 
 
-def require(name: str, folder: Path | None = None) -> Path:
-    """As `find`. Raises Missing with what to do."""
-    found = find(name, folder)
-    if found is None:
-        raise absent(source_of(name), folder)
-    return found
-
-
 def absent(source: Source, folder: Path | None = None) -> Missing:
     """The error that says where the data set was looked for and how to get it."""
     looked = ", ".join(str(place) for place in candidates(source, folder))
@@ -66,14 +58,14 @@ def has_official_files(folder: Path) -> bool:
     return True
 
 
-def data_state(name: str) -> str | None:
+def data_state(name: str, folder: Path | None = None) -> str | None:
     """What decides the content of the data set, for the key of the stage that imports it.
 
     Fashion-MNIST is `official` with the known digests, and also while it is absent, because what is fetched
     then has them; so the key is the same before and after, on the host and in the image. Others: a digest,
     None if absent.
     """
-    found = find(name)
+    found = find(name, folder)
     if source_of(name).name == "FashionMNIST" and (found is None or has_official_files(found)):
         return OFFICIAL
     if found is None:

@@ -139,7 +139,7 @@ def subset(labels: np.ndarray, size: int | None, *, seed: int, stream: str) -> n
 def take(
     partition: Partition, *, train: int | None, val: int | None, test: int | None, seed: int
 ) -> Partition:
-    """The partition with so many pictures in each split; merged data is then what is left of train and val."""
+    """The partition with so many pictures in each split; what is left of train and val is the merged data."""
     chosen = {
         name: subset(partition.labels(name), size, seed=seed, stream=name)
         for name, size in (("train", train), ("val", val), ("test", test))

@@ -6,18 +6,21 @@ Writes `data.npz` (dataset.to_arrays) and `splits.json`: counts, class names, di
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.gafi.data.dataset import ARRAYS, FACTS, SPLITS, count, samples_per_class, to_arrays
+from experiments.gafi.data.fetch import fetch
 from experiments.gafi.data.load import load_raw
-from experiments.gafi.data.locate import source_of
+from experiments.gafi.data.locate import find, source_of
 from experiments.gafi.data.preprocess import check_size
 from experiments.gafi.data.raw import RawDataset
 from experiments.gafi.data.split import SPLIT_SEED, Partition, split, take
 from suite.arrays import write_arrays
 from suite.manifest import write_json
+from suite.paths import data_path
 
 if TYPE_CHECKING:
     from suite.stage import Context
@@ -28,7 +31,7 @@ def run(ctx: Context) -> None:
     differ in training alone, and all are scored on the same pictures.
     """
     config = ctx.config
-    raw = load_raw(config.dataset)
+    raw = load_raw(config.dataset, provide(config.dataset, config.SUBSET.folder))
     for section in (config.classifier.DATA, config.gan.DATA):  # before anything is trained on it
         check_size(raw.train.images.shape[1], section)
     sizes = config.SUBSET
@@ -39,6 +42,17 @@ def run(ctx: Context) -> None:
     for name, number in count(partition).items():
         ctx.count(name, number)
     ctx.event("imported", dataset=raw.name, **count(partition))
+
+
+def provide(name: str, folder: str | None) -> Path | None:
+    """The folder to read; None: where it is found. Fashion-MNIST is fetched where no copy is found: it is the
+    data set of the small scales, which run on a fresh clone. Raises Missing where that cannot be done.
+    """
+    if folder is not None:
+        return data_path(folder)
+    if source_of(name).name == "FashionMNIST" and find(name) is None:
+        return fetch(name)
+    return None
 
 
 def describe(raw: RawDataset, whole: Partition, partition: Partition) -> dict[str, Any]:

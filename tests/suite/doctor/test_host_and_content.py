@@ -194,6 +194,23 @@ def test_data_sets_can_lie_elsewhere(context, root, tmp_path):
     assert content.check_data_sets(context(DATA_DIR=str(tmp_path / "disk")))[0].state == OK
 
 
+def test_a_data_set_of_the_system_counts_where_data_has_none(context, root, tmp_path):
+    import yaml
+
+    sets = yaml.safe_load((root / "suite/datasets.yaml").read_text())
+    fashion = sets["fashion-mnist"] | {"also": str(tmp_path / "usr"), "systems": ["solid"]}
+    (root / "suite/datasets.yaml").write_text(yaml.safe_dump({"fashion-mnist": fashion}))
+    (absent,) = content.check_data_sets(context(scale="paper"))
+    assert absent.state == WARN and str(root / "data/fashion-mnist") in absent.value
+    assert "make fetch-fashion-mnist" in absent.remedy
+    (tmp_path / "usr").mkdir()
+    for kind in ("images-idx3", "labels-idx1"):
+        for part in ("train", "t10k"):
+            (tmp_path / f"usr/{part}-{kind}-ubyte.gz").touch()
+    (found,) = content.check_data_sets(context(scale="paper"))
+    assert (found.state, found.value) == (OK, str(tmp_path / "usr"))
+
+
 def test_a_python_without_yaml_says_that_it_cannot_list_the_data_sets(context, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     (result,) = content.check_data_sets(context())
@@ -206,7 +223,7 @@ def test_the_data_set_list_names_only_systems_that_exist():
     sets = yaml.safe_load((REPOSITORY / "suite/datasets.yaml").read_text())
     keys = {"title", "folder", "holds", "systems", "scales", "what", "licence", "get"}
     for about in sets.values():
-        assert set(about) == keys and set(about["systems"]) <= set(systems())
+        assert set(about) - {"also"} == keys and set(about["systems"]) <= set(systems())
 
 
 def test_assets_are_verified_by_digest(context, root):
