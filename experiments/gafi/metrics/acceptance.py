@@ -20,13 +20,8 @@ class ScoredSet:
     """Pictures made for known classes, as the classifier sees them."""
 
     labels: np.ndarray  # (n,) int, the wanted class
-    predictions: np.ndarray  # (n,) int, the classifier's answer
+    agrees: np.ndarray  # (n,) bool, the classifier's answer is the wanted class
     confidence: np.ndarray  # (n,) float in [0, 1], its probability of the wanted class
-
-    @property
-    def agrees(self) -> np.ndarray:
-        """(n,) bool: the answer is the wanted class."""
-        return self.predictions == self.labels
 
 
 def kept(scored: ScoredSet, threshold: float) -> np.ndarray:

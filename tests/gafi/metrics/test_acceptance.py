@@ -16,20 +16,21 @@ scored_sets = st.integers(0, 10_000).map(lambda seed: draw(np.random.default_rng
 
 
 def draw(rng, n=60, num_classes=4):
-    labels, predictions = rng.integers(num_classes, size=(2, n))
-    return ScoredSet(labels, predictions, rng.uniform(size=n))
+    return ScoredSet(rng.integers(num_classes, size=n), rng.random(n) < 0.5, rng.uniform(size=n))
 
 
 def test_the_shares_are_the_ones_counted_by_hand():
     scored = ScoredSet(
-        np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 1]), np.array([0.9, 0.4, 0.4, 0.5, 0.6])
+        np.array([0, 0, 0, 1, 1]),
+        np.array([True, True, False, True, True]),
+        np.array([0.9, 0.4, 0.4, 0.5, 0.6]),
     )
     shares = acceptance(scored, (0.0, 0.5), num_classes=3)
     np.testing.assert_allclose(shares, [[2 / 3, 1, np.nan], [1 / 3, 0.5, np.nan]])
 
 
 def test_the_threshold_itself_is_not_above_the_threshold():
-    scored = ScoredSet(np.array([0]), np.array([0]), np.array([0.5]))
+    scored = ScoredSet(np.array([0]), np.array([True]), np.array([0.5]))
     assert not kept(scored, 0.5)[0]
     assert kept(scored, np.nextafter(0.5, 0))[0]
 

@@ -1,0 +1,66 @@
+"""Where this re-implementation can do as the published code does: switches, with their reasons.
+
+Loads with the settings alone. The README's table and the report's are held to this one by tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from suite.config import to_tree
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One setting by which the published behaviour comes back."""
+
+    key: str  # dotted, in the config of a run
+    faithful: Any  # the value with which it does as published
+    why: str  # what the published behaviour leads to
+
+
+SWITCHES = (
+    Switch("SEARCH.selection_split", "test", "the pictures that are reported also choose: CAS is flattered"),
+    Switch("SEARCH.common_random_numbers", False, "candidates differ by the luck of their latents, too"),
+    Switch("gan.DATA.merge_train_val", True, "the GAN learns from the pictures that choose afterwards"),
+    Switch("SAMPLING.max_attempts", 0, "a class that is never accepted is drawn for ever"),
+    Switch("SAMPLING.fallback", "unfiltered", "what fills a class when the attempts are spent"),
+    Switch("SAMPLING.multigan_streams", "shared", "in the first epoch all GANs get the same latents"),
+    Switch(
+        "SAMPLING.store", "float32", "uint8 rounds pictures to 255 levels and takes a quarter of the memory"
+    ),
+    Switch("COMPUTE.sn_stop_gradient", False, "gradients flow through the power iteration"),
+    Switch("COMPUTE.init_sharing", "upstream", "all kernels of one shape begin with the same numbers"),
+    Switch("COMPUTE.precision", "float32", "precision of the published runs, CINIC-10's search apart"),
+    Switch("COMPUTE.lr_milestones", (60, 80), "the learning rate falls at these epochs whatever their total"),
+    Switch("SEARCH.epochs", None, "candidates of the search train as long as the last run"),
+    Switch("RECYCLE.search", 10, "epochs between two generations in the search"),
+    Switch("RECYCLE.best", 1, "epochs between two generations in the last run and with several GANs"),
+    Switch("RECYCLE.factor", 1.0, "share of the pictures that is replaced"),
+)
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A switch as it stood in a run."""
+
+    key: str
+    here: Any
+    published: Any
+    why: str
+
+
+def value_of(tree: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key of `to_tree(config)`."""
+    for part in key.split("."):
+        tree = tree[part]
+    return tree
+
+
+def turned(config: Any) -> list[Turned]:
+    """The switches of a run that do not do as published, in the order of SWITCHES."""
+    tree = to_tree(config)
+    found = [Turned(s.key, value_of(tree, s.key), to_tree(s.faithful), s.why) for s in SWITCHES]
+    return [one for one in found if one.here != one.published]
