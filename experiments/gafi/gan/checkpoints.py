@@ -16,14 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from suite.config import to_tree
 from suite.errors import BadInput
 from suite.manifest import file_digest, read_json, write_json
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from experiments.gafi.config import GanScript
     from experiments.gafi.nn.state import ModelState
@@ -76,9 +75,9 @@ class CheckpointIndex:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedGenerator:
-    """A generator with the weights of one epoch; `nn.state.apply(model, state, (z, labels), training=False)`."""
+    """A generator with the weights of one epoch, for `nn.state.apply`."""
 
-    model: keras.Model  # its own variables are not those of the checkpoint: `state` is
+    model: keras.Model  # the architecture; the values of its own variables mean nothing
     state: ModelState
     checkpoint: Checkpoint
     index: CheckpointIndex
@@ -105,14 +104,19 @@ def list_checkpoints(folder: Path) -> CheckpointIndex:
 
 
 def load_generator(
-    folder: Path, epoch: int, script: GanScript, *, generator: keras.Model | None = None
+    folder: Path,
+    epoch: int,
+    script: GanScript,
+    *,
+    generator: keras.Model | None = None,
+    precision: str = "float32",
 ) -> LoadedGenerator:
     """The generator of a run folder after `epoch`.
 
     script: settings whose MODEL must be that of the checkpoint. generator: a network built before (by this
-    function or `build_of`), so that many epochs share one network and what was compiled for it. Raises BadInput
-    for an epoch that was not kept, a file whose digest is not the listed one, and a checkpoint of another
-    architecture.
+    function or `build_of`), so that many epochs share one network and what was compiled for it. precision:
+    a Keras dtype policy, of a network that is built here. Raises BadInput for an epoch that was not kept, a
+    file whose digest is not the listed one, and a checkpoint of another architecture.
     """
     from experiments.gafi.nn.state import from_arrays, load_arrays
 
@@ -122,18 +126,18 @@ def load_generator(
     _check_model(index, script)
     if file_digest(path) != row.sha256:
         raise BadInput("is not the file that the index lists", file=path, fix="train this GAN again")
-    generator = build_of(index, script) if generator is None else generator
+    generator = build_of(index, script, precision=precision) if generator is None else generator
     state = from_arrays(generator, load_arrays(path), where=path)
     return LoadedGenerator(model=generator, state=state, checkpoint=row, index=index)
 
 
-def build_of(index: CheckpointIndex, script: GanScript) -> keras.Model:
+def build_of(index: CheckpointIndex, script: GanScript, *, precision: str = "float32") -> keras.Model:
     """The generator's network, with initial weights."""
     from experiments.gafi.nn.generator import build_generator
 
     return build_generator(
         script.MODEL, num_classes=index.num_classes, channels=index.channels, image_size=index.image_size,
-        seed=index.seed, init_sharing="own",
+        seed=index.seed, normalize=index.normalize, precision=precision,
     )  # fmt: skip
 
 
@@ -146,13 +150,14 @@ class CheckpointWriter:
         empty.folder.mkdir(parents=True, exist_ok=True)
 
     def restore(self, epoch: int) -> None:
-        """Go on after `epoch`: what is listed beyond it is forgotten, and written again with equal bytes."""
-        path = self.index.folder / INDEX
-        if epoch == 0 or not path.is_file():
-            self._write(())
-            return
-        found = list_checkpoints(self.index.folder.parent)
-        self._write(tuple(row for row in found.checkpoints if row.epoch <= epoch))
+        """Go on after `epoch`: what is listed beyond it is removed, and will be written again."""
+        rows = ()
+        if (self.index.folder / INDEX).is_file():
+            rows = list_checkpoints(self.index.folder.parent).checkpoints
+        self._write(tuple(row for row in rows if row.epoch <= epoch))
+        for row in rows:
+            if row.epoch > epoch:
+                (self.index.folder / row.file).unlink()
 
     def add(self, epoch: int, step: int, arrays: Mapping[str, np.ndarray], *, stem: str) -> Checkpoint:
         """Write `<stem>_epoch%03d.npz` and list it; an earlier file of that epoch is replaced."""
@@ -173,11 +178,6 @@ class CheckpointWriter:
         tree = {**vars(self.index), "schema": SCHEMA, "checkpoints": [asdict(row) for row in rows]}
         del tree["folder"]
         write_json(self.index.folder / INDEX, to_tree(tree))
-
-
-def is_kept(epoch: int, *, every: int, last: int) -> bool:
-    """Retention: every `every`-th epoch and the last one (published: every epoch)."""
-    return epoch % every == 0 or epoch == last
 
 
 def _check_size(path: Path, row: Checkpoint) -> None:

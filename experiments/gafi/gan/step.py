@@ -3,12 +3,12 @@
 A step takes a basket of real images, `batch_size * d_updates_per_step * acml_steps` of them. Each of the
 `d_updates_per_step` updates of D sees the whole basket again, with fresh fakes of the basket's labels; fakes
 come first in the batch that D judges. Then G is updated on as many fresh latents, and its average follows.
-Networks run in training mode throughout, so the moving statistics of G and the vectors u of both networks move
-in every pass.
+Networks run in training mode throughout, so the moving statistics of G and the vectors u of both networks
+move in every pass.
 
 Switches of the published settings: `split_batch_d_steps` gives each D update its own part of the basket;
 `random_labels` draws the labels of fakes; `g_updates_per_step` repeats the G update; `apply_g_ema: false`
-leaves the average out; `LOSS` chooses the loss and R1. `acml_steps` only makes the basket larger, as published.
+leaves the average out; `LOSS` chooses the loss and R1. `acml_steps` only makes the basket larger.
 """
 
 from __future__ import annotations
