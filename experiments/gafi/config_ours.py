@@ -28,6 +28,7 @@ class SubsetSection:
     train: int | None = None
     val: int | None = None
     test: int | None = None
+    folder: str | None = None  # where the data set lies; null: the usual places (README, "Data")
 
     def __post_init__(self) -> None:
         for name in ("train", "val", "test"):

@@ -252,7 +252,7 @@ class GanRun(RunSection):
     plot_with_title: bool = False
     plot_title: str = ""
     keep_images: bool = False  # the sheet of every epoch, not the animation alone
-    fixed_seed: bool = True  # published: the same latents in every epoch; without effect here
+    fixed_seed: bool = True  # the same latents in every epoch, whatever the seed (published default)
 
 
 # --- the scripts: which sections each has ---

@@ -112,7 +112,7 @@ def _step_bytes(config: GafiConfig, candidates: int) -> int:
 # --- what decides a result ---
 
 LEARNING = ("keras", "numpy")  # the framework below Keras: see `backend_name`
-DATA = ("dataset", "SUBSET")
+DATA = ("dataset", "SUBSET.train", "SUBSET.val", "SUBSET.test")  # not where it lies
 COMPUTE = ("COMPUTE.threads", "COMPUTE.precision", "COMPUTE.init_sharing", "COMPUTE.xla_classifier")
 CLASSIFIER = (
     *DATA, *COMPUTE, "COMPUTE.lr_milestones", "classifier.DATA", "classifier.OPTIMIZATION",
@@ -121,8 +121,8 @@ CLASSIFIER = (
 GAN = (
     *DATA, "COMPUTE.threads", "COMPUTE.precision", "COMPUTE.init_sharing", "COMPUTE.xla_gan",
     "COMPUTE.sn_stop_gradient", "COMPUTE.keep_every", "COMPUTE.gan_seeds", "gan.DATA", "gan.OPTIMIZATION",
-    "gan.MODEL", "gan.LOSS", "gan.RUN.mixed_precision", "gan.RUN.keep_images", "gan.RUN.plot_with_title",
-    "gan.RUN.plot_title",
+    "gan.MODEL", "gan.LOSS", "gan.RUN.mixed_precision", "gan.RUN.fixed_seed", "gan.RUN.save",
+    "gan.RUN.keep_images", "gan.RUN.plot_with_title", "gan.RUN.plot_title",
 )  # fmt: skip
 CANDIDATE = (
     *DATA, *COMPUTE, "COMPUTE.xla_gan", "COMPUTE.lr_milestones", "COMPUTE.gan_seeds", "SAMPLING",
