@@ -76,7 +76,7 @@ class Chain:
     def _source(self, epoch: int) -> Source:
         return Source(
             gan=self.gan, index=self.index, generator=self.checkpoints[epoch], epoch=epoch,
-            stddev=FIRST_STDDEV, threshold=FIRST_THRESHOLD, class_samples=self.class_samples,
+            stddev=FIRST_STDDEV, threshold=FIRST_THRESHOLD,
         )  # fmt: skip
 
     def _candidate(self, step: str, source: Source) -> Candidate:
@@ -84,7 +84,8 @@ class Chain:
         return Candidate(
             step=step, sources=(source,), classifier=self.classifier,
             recycle_every=self.best_every if is_best else self.search_every,
-            recycle_factor=self.recycle_factor, epochs=self.best_epochs if is_best else self.search_epochs,
+            recycle_factor=self.recycle_factor, class_samples=self.class_samples,
+            epochs=self.best_epochs if is_best else self.search_epochs,
             seed=self.seed, stream="" if self.common_random_numbers else step, split=self.split,
             settings=self.settings,
         )  # fmt: skip

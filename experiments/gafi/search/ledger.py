@@ -7,14 +7,18 @@ published columns are written from the rows, never read.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from suite.datasets.coco import write_text
 from suite.errors import BadInput
 from suite.manifest import key_of, read_json, write_json
+from suite.tables import csv_text, read_jsonl
 
+LEDGER, RESULTS, HISTORIES = "ledger.jsonl", "results.csv", "histories.csv"
 RESULT = "result.json"  # in a candidate's folder; written last
 
 
@@ -28,7 +32,6 @@ class Source:
     epoch: int  # of the GAN, 1-based
     stddev: float  # of the latent vectors
     threshold: float | None  # a picture is kept above it; None: no filter
-    class_samples: int  # pictures per class in one set
 
     @property
     def kept(self) -> str:
@@ -49,8 +52,9 @@ class Candidate:
     recycle_every: int  # epochs between two generations; 0: the set is never replaced
     recycle_factor: float = 1.0  # share that is replaced
     in_turn: bool = False  # each set from one source, one after the other, instead of a share from all
-    shared_streams: bool = False  # all sources draw the same latents in the first set
+    sharing: str = "own"  # latents of several sources in the first set: own or shared
     labels: str = "own"  # or `shuffled`
+    class_samples: int  # pictures per class in a set, of all sources together
     epochs: int  # of the classifier that is trained
     seed: int  # effective seed of the run
     stream: str = ""  # "" with common random numbers, else the step: part of the random stream
@@ -86,20 +90,25 @@ class EpochRow:
     """One epoch of the training on generated pictures."""
 
     epoch: int  # 1-based
+    lr: float
+    renewal: int  # the set it was trained on: 0 for the first
     loss: float  # mean over the epoch
-    accuracy: float  # on the generated pictures, while training
-    split_accuracy: float  # on the real pictures of the split that judges, in [0, 1]
+    accuracy: float  # on the training set, while training, in [0, 1]
+    split_loss: float  # on the real pictures of the split that judges
+    split_accuracy: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """One set of generated pictures: what was drawn and what passed the filter, per class."""
+    """What making a set, or one source's part of it, took; tuples hold a number per class."""
 
-    index: int  # 0: before the first epoch
+    renewal: int  # 0: before the first epoch
     source: int  # position in the candidate's sources
     drawn: tuple[int, ...]
-    accepted: tuple[int, ...]
-    fallback: tuple[int, ...]  # pictures of the set that did not pass and were taken by the fallback
+    accepted: tuple[int, ...]  # of those drawn, what passed the filter
+    rounds: tuple[int, ...]
+    fallback: tuple[int, ...]  # taken without having passed, because the attempts were spent
+    duplicates: int  # pictures equal to another of the set at 8 bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,15 +131,22 @@ class CandidateResult:
 
 def write_result(folder: Path, result: CandidateResult) -> None:
     """Write `result.json` of a candidate's folder, whole or not at all."""
-    write_json(folder / RESULT, {"key": result.key, **asdict(result)})
+    write_json(folder / RESULT, to_row(result))
+
+
+def to_row(result: CandidateResult) -> dict[str, Any]:
+    """A result as plain dicts and lists, with its key."""
+    return {"key": result.key, **asdict(result)}
 
 
 def read_result(folder: Path) -> CandidateResult | None:
     """The result in a candidate's folder; None where there is none yet. Raises BadInput for a damaged one."""
     path = folder / RESULT
-    if not path.exists():
-        return None
-    tree = read_json(path)
+    return from_row(read_json(path), path) if path.exists() else None
+
+
+def from_row(tree: Any, path: Path) -> CandidateResult:
+    """What `to_row` made. Raises BadInput naming `path` for anything else, and for a foreign key."""
     try:
         result = _parse(tree)
     except (KeyError, TypeError, AttributeError):
@@ -163,7 +179,24 @@ def history_rows(results: Sequence[CandidateResult]) -> list[dict[str, Any]]:
     """Rows of the published `histories.csv`: checkpoint_name, history (a table in one cell)."""
     rows = []
     for result in results:
-        lines = ["epoch loss accuracy val_accuracy"]
-        lines += [f"{h.epoch} {h.loss!r} {h.accuracy!r} {h.split_accuracy!r}" for h in result.history]
+        lines = ["epoch loss accuracy val_loss val_accuracy lr"]
+        for h in result.history:
+            lines.append(
+                f"{h.epoch} {h.loss!r} {h.accuracy!r} {h.split_loss!r} {h.split_accuracy!r} {h.lr!r}"
+            )
         rows.append({"checkpoint_name": result.candidate.name, "history": "\n".join(lines)})
     return rows
+
+
+def write_tables(folder: Path, results: Sequence[CandidateResult]) -> None:
+    """Write `ledger.jsonl`, `results.csv` and `histories.csv` of a step, each whole or not at all."""
+    lines = [json.dumps(to_row(result), sort_keys=True) for result in results]
+    write_text(folder / LEDGER, "".join(f"{line}\n" for line in lines))
+    write_text(folder / RESULTS, csv_text(result_rows(results)))
+    write_text(folder / HISTORIES, csv_text(history_rows(results)))
+
+
+def read_ledger(folder: Path) -> list[CandidateResult]:
+    """The results of a step in the order of its grid. Raises BadInput where there is no ledger."""
+    path = folder / LEDGER
+    return [from_row(row, path) for row in read_jsonl(path)]

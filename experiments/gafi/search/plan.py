@@ -51,3 +51,9 @@ def parse_steps(value: str | Sequence[str]) -> tuple[str, ...]:
         what = f"unknown step `{unknown[0]}`" if unknown else "no step is named"
         raise BadInput(what, fix=f"choose of {', '.join(STEPS)}, or all")
     return STEPS if "all" in names else tuple(step for step in STEPS if step in names)
+
+
+def shard_of(gan: int, position: int, *, num_candidates: int, per_shard: int) -> int:
+    """Number of the shard in `shards` that holds a position of a GAN's grid."""
+    per_gan = -(-num_candidates // per_shard)
+    return gan * per_gan + position // per_shard

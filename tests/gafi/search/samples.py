@@ -15,12 +15,10 @@ from experiments.gafi.search.ledger import (
     write_result,
 )
 
-SOURCE = Source(
-    gan="G_seed1", index=0, generator="a" * 64, epoch=150, stddev=1.0, threshold=0.0, class_samples=4000
-)
+SOURCE = Source(gan="G_seed1", index=0, generator="a" * 64, epoch=150, stddev=1.0, threshold=0.0)
 CANDIDATE = Candidate(
-    step="ckpt", sources=(SOURCE,), classifier="b" * 64, recycle_every=10, epochs=2, seed=42, split="val",
-    settings="c" * 64,
+    step="ckpt", sources=(SOURCE,), classifier="b" * 64, recycle_every=10, class_samples=4000, epochs=2,
+    seed=42, split="val", settings="c" * 64,
 )  # fmt: skip
 CHAIN = Chain(
     gan="G_seed1", index=0, checkpoints={e: f"{e:064d}" for e in (10, 20, 30)}, classifier="b" * 64,
@@ -33,10 +31,16 @@ CHAIN = Chain(
 def result_of(candidate: Candidate, score: float = 0.5) -> CandidateResult:
     """A result of two epochs whose second is the best."""
     history = (
-        EpochRow(epoch=1, loss=2.25, accuracy=0.1, split_accuracy=score / 2),
-        EpochRow(epoch=2, loss=0.1 + 0.2, accuracy=0.2, split_accuracy=score),
+        EpochRow(
+            epoch=1, lr=0.1, renewal=0, loss=2.25, accuracy=0.1, split_loss=2.0, split_accuracy=score / 2
+        ),
+        EpochRow(
+            epoch=2, lr=0.1, renewal=0, loss=0.1 + 0.2, accuracy=0.2, split_loss=1.5, split_accuracy=score
+        ),
     )
-    made = Generation(index=0, source=0, drawn=(9, 8), accepted=(5, 5), fallback=(0, 0))
+    made = Generation(
+        renewal=0, source=0, drawn=(9, 8), accepted=(5, 5), rounds=(2, 2), fallback=(0, 0), duplicates=0
+    )
     return CandidateResult(
         candidate=candidate, score=score, best_epoch=2, history=history, generations=(made,),
         weights={"best.npz": "d" * 64},

@@ -34,7 +34,7 @@ def test_there_is_no_result_before_it_is_written(tmp_path):
         {"epoch": 160}, {"stddev": 1.05}, {"threshold": 0.1}, {"threshold": None}, {"index": 1},
         {"generator": "e" * 64}, {"class_samples": 5000}, {"classifier": "e" * 64}, {"recycle_every": 1},
         {"recycle_factor": 0.5}, {"epochs": 3}, {"seed": 43}, {"stream": "ckpt"}, {"split": "test"},
-        {"settings": "e" * 64}, {"labels": "shuffled"}, {"in_turn": True}, {"shared_streams": True},
+        {"settings": "e" * 64}, {"labels": "shuffled"}, {"in_turn": True}, {"sharing": "shared"},
     ],
 )  # fmt: skip
 def test_all_that_decides_a_result_is_in_its_key(change):
@@ -90,6 +90,6 @@ def test_the_tables_have_the_published_columns():
     (row,) = history_rows(results)
     assert list(row) == ["checkpoint_name", "history"]
     lines = row["history"].splitlines()
-    assert lines[0].split() == ["epoch", "loss", "accuracy", "val_accuracy"]
+    assert lines[0].split() == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr"]
     assert [line.split()[0] for line in lines[1:]] == ["1", "2"]  # epochs from 1
     assert float(lines[2].split()[1]) == 0.1 + 0.2  # full precision
