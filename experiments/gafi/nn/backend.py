@@ -13,6 +13,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -29,6 +30,7 @@ else:
     import jax
 
 Tensor = Any  # tf.Tensor or jax.Array
+_WITH_XLA: ContextVar[bool] = ContextVar("with_xla", default=False)
 
 
 def setup(*, threads: int, device: str) -> None:
@@ -75,7 +77,20 @@ def jit(function: Callable, *, xla: bool = False, donate: Sequence[int] = ()) ->
     """
     if NAME == "jax":
         return jax.jit(function, donate_argnums=tuple(donate))
-    return tf.function(function, jit_compile=xla, autograph=False)
+
+    def traced(*args: Any) -> Any:
+        token = _WITH_XLA.set(xla)
+        try:
+            return function(*args)
+        finally:
+            _WITH_XLA.reset(token)
+
+    return tf.function(traced, jit_compile=xla, autograph=False)
+
+
+def compiling_with_xla() -> bool:
+    """Whether the operations being traced by `jit` will be compiled by XLA."""
+    return NAME == "jax" or _WITH_XLA.get()
 
 
 def value_and_grad(function: Callable) -> Callable:
@@ -87,7 +102,8 @@ def value_and_grad(function: Callable) -> Callable:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(params)
             loss, aux = function(params, *args)
-        return (loss, aux), tape.gradient(loss, params, unconnected_gradients="zero")
+        grads = tape.gradient(loss, params, unconnected_gradients="zero")
+        return (loss, aux), [tf.convert_to_tensor(grad) for grad in grads]  # of a table: dense, as on JAX
 
     return call
 

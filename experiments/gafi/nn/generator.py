@@ -8,14 +8,17 @@ import keras
 from keras import ops
 
 from experiments.gafi.nn.backend import Tensor
+from experiments.gafi.nn.batch_norm import BatchNorm
 from experiments.gafi.nn.layers import (
-    BatchNorm,
     Composite,
     ConditionalBatchNorm,
     Init,
+    Projections,
     SelfAttention,
     SNConv,
     SNDense,
+    SNImageConv,
+    SNUpConv,
     SpectralNorm,
     Weights,
     spectral_layers,
@@ -92,27 +95,34 @@ class GeneratorBlock(Composite):
         super().__init__(name=name, dtype=dtype)
         self.outputs, self.up = outputs, up
         hidden = inputs // 4
-        sizes = [(1, inputs, hidden), (3, hidden, hidden), (3, hidden, hidden), (1, hidden, outputs)]
-        self.norms, self.convs = [], []
-        for i, (size, cin, cout) in enumerate(sizes, 1):
-            self.norms.append(
-                ConditionalBatchNorm(name=f"cbn{i}", channels=cin, condition=condition, init=init, dtype=dtype)
-            )
-            self.convs.append(SNConv(name=f"conv{i}", size=size, inputs=cin, outputs=cout, init=init, dtype=dtype))
+        widths = [inputs, hidden, hidden, hidden]
+        self.norms = [
+            ConditionalBatchNorm(name=f"cbn{i}", channels=width, condition=condition, init=init, dtype=dtype)
+            for i, width in enumerate(widths, 1)
+        ]
+
+        def conv(name: str, size: int, inputs: int, outputs: int) -> SNConv:
+            return SNConv(name=name, size=size, inputs=inputs, outputs=outputs, init=init, dtype=dtype)
+
+        self.convs = [
+            conv("conv1", 1, inputs, hidden),
+            SNUpConv(name="conv2", inputs=hidden, outputs=hidden, init=init, dtype=dtype)
+            if up
+            else conv("conv2", 3, hidden, hidden),
+            conv("conv3", 3, hidden, hidden),
+            conv("conv4", 1, hidden, outputs),
+        ]
         self.skip = self.join = None
         if studiogan:
-            self.skip = SNConv(name="skip", size=1, inputs=inputs, outputs=outputs, init=init, dtype=dtype)
+            self.skip = conv("skip", 1, inputs, outputs)
         if concat:
-            self.join = SNConv(name="join", size=1, inputs=2 * outputs, outputs=outputs, init=init, dtype=dtype)
+            self.join = conv("join", 1, 2 * outputs, outputs)
         self.parts = [*self.norms, *self.convs, *(x for x in (self.skip, self.join) if x is not None)]
 
-    def forward(self, x: Tensor, condition: Tensor, weights: Weights, *, training: bool) -> Tensor:
+    def forward(self, x: Tensor, projected: Weights, weights: Weights, *, training: bool) -> Tensor:
         h = x
-        for i, (norm, conv) in enumerate(zip(self.norms, self.convs, strict=True)):
-            h = ops.relu(norm.forward(h, condition, weights, training=training))
-            if i == 1 and self.up:
-                h = upsample(h)
-            h = conv.forward(h, weights)
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            h = conv.forward(ops.relu(norm.forward(h, projected, training=training)), weights)
         # A 1x1 convolution and doubling by nearest neighbour commute; this order has a quarter of the products.
         skip = self.skip.forward(x, weights) if self.skip is not None else x[..., : self.outputs]
         if self.up:
@@ -171,9 +181,10 @@ class Generator(keras.Model):
                 )
             if model.apply_g_attn and stage == table.attention_after:
                 self.body.append(SelfAttention(name="attention", channels=cout, init=init, dtype=precision))
-        self.last_norm = BatchNorm(name="last_bn", channels=cout, affine=True, dtype=precision)
-        self.last_conv = SNConv(name="last_conv", size=3, inputs=cout, outputs=channels, init=init, dtype=precision)
-        self.parts = [self.trunk, *self.body, self.last_norm, self.last_conv]
+        self.last = cout
+        self.last_norm = BatchNorm(name="last_bn")
+        self.last_conv = SNImageConv(name="last_conv", inputs=cout, outputs=channels, init=init, dtype=precision)
+        self.parts = [self.trunk, *self.body, self.last_conv]
 
     def build(self, input_shape: None = None) -> None:
         self.embedding = self.add_weight(
@@ -184,7 +195,12 @@ class Generator(keras.Model):
         )
         for part in self.parts:
             part.build()
-        self.spectral_norm = SpectralNorm(spectral_layers(self), stop_gradient=self.sn_stop_gradient)
+        self.last_norm.build((None, None, None, self.last))
+        norms = [norm for block in self.body if isinstance(block, GeneratorBlock) for norm in block.norms]
+        projections = {id(layer) for norm in norms for layer in norm.parts}
+        others = [layer for layer in spectral_layers(self) if id(layer) not in projections]
+        self.spectral_norm = SpectralNorm(others, stop_gradient=self.sn_stop_gradient)
+        self.projections = Projections(norms, stop_gradient=self.sn_stop_gradient)
 
     def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         z, labels = inputs
@@ -194,12 +210,13 @@ class Generator(keras.Model):
             condition = ops.concatenate([z, condition], axis=-1)
         trunk = condition if self.hier else z
         condition, trunk = ops.cast(condition, self.compute_dtype), ops.cast(trunk, self.compute_dtype)
+        projected = self.projections(condition, training=training)
         x = ops.reshape(self.trunk.forward(trunk, weights), (-1, FIRST_SIZE, FIRST_SIZE, self.first))
         for layer in self.body:
             if isinstance(layer, SelfAttention):
                 x = layer.forward(x, weights)
             else:
-                x = layer.forward(x, condition, weights, training=training)
-        x = ops.relu(self.last_norm.forward(x, training=training))
+                x = layer.forward(x, projected, weights, training=training)
+        x = ops.relu(self.last_norm.call(x, training=training))
         x = ops.cast(self.last_conv.forward(x, weights), "float32")
         return ops.tanh(x) if self.normalize else ops.sigmoid(x)

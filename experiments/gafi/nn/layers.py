@@ -9,18 +9,18 @@ Kernels, `u`, statistics and norms are float32 whatever the precision; only the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import ops
 
-from experiments.gafi.nn.backend import Tensor
+from experiments.gafi.nn.backend import Tensor, compiling_with_xla
+from experiments.gafi.nn.batch_norm import EPSILON, MOMENTUM, normalize_batch
 from suite.seeds import item_rng
 
 NORM_EPSILON = 1e-12  # added to the length of a vector in the power iteration (published code)
-BATCH_NORM_MOMENTUM, BATCH_NORM_EPSILON = 0.9, 1e-5
 Weights = dict[str, Tensor]  # path of a layer -> its normalised kernel
 
 
@@ -103,13 +103,70 @@ class SpectralLayer(keras.Layer):
 
 
 class SNConv(SpectralLayer):
-    """Convolution, stride 1, zero padding that keeps the size. forward: (n,h,w,in) -> (n,h,w,out)."""
+    """Convolution, stride 1, zero padding that keeps the size. forward: (n,h,w,in) -> (n,h,w,out).
 
-    def __init__(self, *, name: str, size: int, inputs: int, outputs: int, init: Init, dtype: str, bias: bool = True):
+    size: side of the kernel; 1 is computed as a product of matrices.
+    """
+
+    def __init__(
+        self, *, name: str, size: int, inputs: int, outputs: int, init: Init, dtype: str, bias: bool = True
+    ):
         super().__init__(name=name, shape=(size, size, inputs, outputs), init=init, bias=bias, dtype=dtype)
 
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        return ops.cast(matrix, self.compute_dtype) if self.shape[0] == 1 else super().from_matrix(matrix)
+
     def forward(self, x: Tensor, weights: Weights) -> Tensor:
-        return self.add_bias(ops.conv(x, weights[self.path], padding="same"))
+        if self.shape[0] != 1:
+            return self.add_bias(ops.conv(x, weights[self.path], padding="same"))
+        return _pointwise(x, weights[self.path], self.add_bias)
+
+
+class SNUpConv(SNConv):
+    """`SNConv` 3x3 of the input doubled by nearest neighbour. forward: (n,h,w,in) -> (n,2h,2w,out).
+
+    Computed as one transposed convolution with stride 2, whose 4x4 kernel is the 3x3 kernel summed over the 2x2
+    pixels that are equal: 16 products for each input pixel instead of 36, and no doubled map.
+    """
+
+    def __init__(self, *, name: str, inputs: int, outputs: int, init: Init, dtype: str):
+        super().__init__(name=name, size=3, inputs=inputs, outputs=outputs, init=init, dtype=dtype)
+
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        kernel = ops.pad(ops.reshape(matrix, self.shape), ((1, 1), (1, 1), (0, 0), (0, 0)))
+        kernel = kernel[:-1] + kernel[1:]
+        kernel = kernel[:, :-1] + kernel[:, 1:]
+        return ops.cast(ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2)), self.compute_dtype)
+
+    def forward(self, x: Tensor, weights: Weights) -> Tensor:
+        return self.add_bias(ops.conv_transpose(x, weights[self.path], strides=2, padding="same"))
+
+
+class SNImageConv(SNConv):
+    """`SNConv` 3x3 to the few channels of an image. forward: (n,h,w,in) -> (n,h,w,out).
+
+    Computed as the nine products of every pixel (a product of matrices) and a convolution with a constant kernel that
+    moves each to its place and adds: a convolution to one channel leaves most of the CPU's lanes empty.
+    """
+
+    def __init__(self, *, name: str, inputs: int, outputs: int, init: Init, dtype: str):
+        super().__init__(name=name, size=3, inputs=inputs, outputs=outputs, init=init, dtype=dtype)
+        self.moves = np.eye(9 * outputs, dtype=np.float32).reshape(3, 3, outputs, 9 * outputs).swapaxes(2, 3)
+
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        inputs, outputs = self.shape[2:]
+        kernel = ops.transpose(ops.reshape(matrix, (9, inputs, outputs)), (1, 0, 2))
+        return ops.cast(ops.reshape(kernel, (inputs, 9 * outputs)), self.compute_dtype)
+
+    def forward(self, x: Tensor, weights: Weights) -> Tensor:
+        products = _pointwise(x, weights[self.path])
+        return self.add_bias(ops.conv(products, ops.convert_to_tensor(self.moves, x.dtype), padding="same"))
+
+
+def _pointwise(x: Tensor, kernel: Tensor, then: Callable | None = None) -> Tensor:
+    """1x1 convolution with a kernel (in,out), as one product of matrices."""
+    y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel)
+    return ops.reshape(then(y) if then else y, (-1, *x.shape[1:3], kernel.shape[-1]))
 
 
 class SNDense(SpectralLayer):
@@ -175,56 +232,21 @@ class SpectralNorm:
     def __call__(self, *, training: bool) -> Weights:
         """{path of layer: kernel / its norm}. One iteration in every call; u moves in training only."""
         weights: Weights = {}
+        for layers, stack in self.stacks(training=training):
+            for layer, matrix in zip(layers, ops.unstack(stack), strict=True):
+                weights[layer.path] = layer.from_matrix(matrix)
+        return weights
+
+    def stacks(self, *, training: bool) -> Iterator[tuple[list[SpectralLayer], Tensor]]:
+        """The same as (layers, their normalised matrices (g,rows,outputs) float32) for each shape."""
         for layers in self.groups:
             matrices = ops.stack([layer.as_matrix() for layer in layers])
             u = ops.stack([layer.u.value for layer in layers])
             norms, new_u = power_iteration(matrices, u, stop_gradient=self.stop_gradient)
-            for i, (layer, matrix) in enumerate(zip(layers, ops.unstack(matrices / norms), strict=True)):
-                weights[layer.path] = layer.from_matrix(matrix)
-                if training:
-                    layer.u.assign(new_u[i])
-        return weights
-
-
-class BatchNorm(keras.Layer):
-    """Batch norm over all axes but the last; statistics in float32; moving variance is the biased one.
-
-    affine: with trainable scale and offset. momentum 0.9, epsilon 1e-5 (published code).
-    """
-
-    def __init__(self, *, name: str, channels: int, affine: bool, dtype: str = "float32"):
-        super().__init__(name=name, dtype=dtype, autocast=False)
-        self.channels, self.affine = channels, affine
-
-    def build(self) -> None:
-        def weight(name: str, first: str, trainable: bool):
-            return self.add_weight(
-                shape=(self.channels,), initializer=first, name=name, trainable=trainable, dtype="float32"
-            )
-
-        if self.affine:
-            self.gamma, self.beta = weight("gamma", "ones", True), weight("beta", "zeros", True)
-        self.moving_mean = weight("moving_mean", "zeros", False)
-        self.moving_variance = weight("moving_variance", "ones", False)
-
-    def statistics(self, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        """(mean, variance), each (channels,) float32: the batch's in training, which also moves the moving ones."""
-        if not training:
-            return self.moving_mean.value, self.moving_variance.value
-        mean, variance = ops.moments(ops.cast(x, "float32"), axes=tuple(range(len(x.shape) - 1)))
-        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving.value * BATCH_NORM_MOMENTUM + now * (1.0 - BATCH_NORM_MOMENTUM))
-        return mean, variance
-
-    def forward(self, x: Tensor, *, training: bool) -> Tensor:
-        mean, variance = self.statistics(x, training=training)
-        scale = ops.rsqrt(variance + BATCH_NORM_EPSILON)
-        if self.affine:
-            scale = scale * self.gamma.value
-        offset = -mean * scale
-        if self.affine:
-            offset = offset + self.beta.value
-        return x * ops.cast(scale, x.dtype) + ops.cast(offset, x.dtype)
+            if training:
+                for layer, value in zip(layers, ops.unstack(new_u), strict=True):
+                    layer.u.assign(value)
+            yield layers, matrices / norms
 
 
 class Composite(keras.Layer):
@@ -240,22 +262,53 @@ class Composite(keras.Layer):
 
 
 class ConditionalBatchNorm(Composite):
-    """BN(x) * (1 + Wg c) + Wb c with spectrally normalised Wg, Wb. forward: x (n,h,w,C), c (n,condition)."""
+    """BN(x) * (1 + Wg c) + Wb c with spectrally normalised Wg, Wb without bias. forward: (n,h,w,C) -> same.
+
+    The products with the condition c come from `Projections`, for all layers of a network at once.
+    """
 
     def __init__(self, *, name: str, channels: int, condition: int, init: Init, dtype: str):
         super().__init__(name=name, dtype=dtype)
+        self.channels = channels
         common = {"inputs": condition, "outputs": channels, "init": init, "bias": False, "dtype": dtype}
-        self.gain = SNDense(name="gain", **common)
-        self.shift = SNDense(name="shift", **common)
-        self.norm = BatchNorm(name="bn", channels=channels, affine=False, dtype=dtype)
-        self.parts = [self.gain, self.shift, self.norm]
+        self.gain, self.shift = SNDense(name="gain", **common), SNDense(name="shift", **common)
+        self.parts = [self.gain, self.shift]
 
-    def forward(self, x: Tensor, condition: Tensor, weights: Weights, *, training: bool) -> Tensor:
-        mean, variance = self.norm.statistics(x, training=training)
-        gain = 1.0 + ops.cast(self.gain.forward(condition, weights), "float32")
-        scale = gain * ops.rsqrt(variance + BATCH_NORM_EPSILON)
-        offset = ops.cast(self.shift.forward(condition, weights), "float32") - mean * scale
-        return x * ops.cast(scale, x.dtype)[:, None, None] + ops.cast(offset, x.dtype)[:, None, None]
+    def build(self) -> None:
+        super().build()
+        common = {"shape": (self.channels,), "trainable": False, "dtype": "float32"}
+        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **common)
+        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **common)
+
+    def forward(self, x: Tensor, projected: Weights, *, training: bool) -> Tensor:
+        gain, shift = projected[self.gain.path], projected[self.shift.path]
+        if training:
+            y, mean, variance = normalize_batch(x, ops.ones(self.channels), ops.zeros(self.channels))
+            for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving.value * MOMENTUM + now * (1.0 - MOMENTUM))
+            return y * gain + shift
+        scale = ops.rsqrt(self.moving_variance.value + EPSILON)
+        total = ops.cast(gain, "float32") * scale
+        offset = ops.cast(shift, "float32") - self.moving_mean.value * total
+        return x * ops.cast(total, x.dtype) + ops.cast(offset, x.dtype)
+
+
+class Projections:
+    """What the conditional batch norms of a network make of the condition: 1 + Wg c and Wb c of all of them."""
+
+    def __init__(self, norms: Sequence[ConditionalBatchNorm], *, stop_gradient: bool = False):
+        self.spectral_norm = SpectralNorm([*(x.gain for x in norms), *(x.shift for x in norms)], stop_gradient=stop_gradient)
+
+    def __call__(self, condition: Tensor, *, training: bool) -> Weights:
+        """{path of `gain` or `shift`: (n,1,1,C)} for a condition (n,c)."""
+        projected: Weights = {}
+        for layers, stack in self.spectral_norm.stacks(training=training):
+            products = ops.matmul(condition, ops.cast(stack, condition.dtype))
+            count, channels = stack.shape[0], stack.shape[2]
+            ones = np.repeat([1.0, 0.0], count // 2).reshape(count, 1, 1, 1, 1)  # gains come first
+            products = ops.reshape(products, (count, -1, 1, 1, channels)) + ops.convert_to_tensor(ones, products.dtype)
+            projected.update(zip((layer.path for layer in layers), ops.unstack(products), strict=True))
+        return projected
 
 
 class SelfAttention(Composite):
@@ -290,6 +343,8 @@ class SelfAttention(Composite):
 
 def max_pool(x: Tensor) -> Tensor:
     """2x2, (n,h,w,c) -> (n,h/2,w/2,c)."""
+    if compiling_with_xla():  # it has no reproducible gradient of the pooling operation itself
+        return ops.max(ops.reshape(x, (-1, x.shape[1] // 2, 2, x.shape[2] // 2, 2, x.shape[3])), axis=(2, 4))
     return ops.max_pool(x, 2, 2)
 
 
@@ -306,8 +361,10 @@ def blur_pool(x: Tensor) -> Tensor:
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Nearest neighbour, (n,h,w,c) -> (n,2h,2w,c)."""
-    return ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
+    """Nearest neighbour, (n,h,w,c) -> (n,2h,2w,c). By joining: its gradient is two sums, not a scatter."""
+    _, height, width, channels = x.shape
+    wide = ops.reshape(ops.concatenate([x, x], axis=-1), (-1, height, 2 * width * channels))
+    return ops.reshape(ops.concatenate([wide, wide], axis=-1), (-1, 2 * height, 2 * width, channels))
 
 
 def spectral_layers(layer: keras.Layer) -> list[SpectralLayer]:
