@@ -143,6 +143,11 @@ class PoolCache:
         self._scorer, self._classes, self._stddev = scorer, classes, stddev
         self._store, self._pools = ImageStore(limit_bytes), {}
 
+    @property
+    def stored_images(self) -> int:
+        """Images that the store holds."""
+        return self._store.used
+
     def fill(
         self,
         stream: StreamKey,

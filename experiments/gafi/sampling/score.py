@@ -78,6 +78,7 @@ class Scorer:
             raise BadInput(f"SAMPLING.batch_size {batch_size}", fix="give at least 1")
         self.latent_dim, self.store = int(generator.model.latent_dim), store
         self.sizes = (batch_size, max(batch_size // TAIL, min(batch_size, TAIL)))
+        self.generator = generator.model
         self.state, self._classifier_state = generator.state, classifier.state
         self._score = backend.jit(_score_step(generator.model, classifier.model, store, normalize), xla=xla)
         self._generate = backend.jit(_generate_step(generator.model, store, normalize), xla=xla)
