@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from experiments.gafi.classifier.stage import load_classifier
+from experiments.gafi.data.preprocess import scaled
 from experiments.gafi.figures import shown_classes
 from experiments.gafi.metrics import quality
 from experiments.gafi.metrics.acceptance import acceptance, confidence_histogram, kept
 from experiments.gafi.metrics.features import Extractor, classifier_extractor, file_extractor
 from experiments.gafi.metrics.outcome import gan_label, numbers
+from experiments.gafi.nn.classifiers import initial_state
 from experiments.gafi.sampling.fill import FilteredSet, fill
 from experiments.gafi.sampling.latents import StreamKey
 from experiments.gafi.search.ledger import Source
@@ -53,7 +56,7 @@ def measure_pictures(evaluation: Any) -> dict[str, Any]:
         }  # fmt: skip
         distances += [compare.row(f"{gan} {kind}", made) for kind, made in sets.items()]
         tell_fallback(ctx, gan, sets["filtered"])
-        sheets(ctx.out / "samples" / gan, drawn, source, sets["filtered"], dataset.class_names)
+        sheets(ctx.out / "samples" / gan, drawn, sets["filtered"], source=source, evaluation=evaluation)
         ctx.event("pictures", gan=gan, accepted=f"{at_choice[-1]['mean']:.3f}")
     (ctx.out / "acceptance.csv").write_text(csv_text(shares), encoding="utf-8")
     write_json(ctx.out / "histograms.json", histograms)
@@ -71,7 +74,10 @@ def accepted(evaluation: Any, source: Source, scorer: Any, stream: StreamKey) ->
     thresholds = sorted({*search.threshold_search, source.threshold or 0.0})
     gan, rows, found = gan_label(source.index), [], {}
     for stddev in sorted({*search.stddev_search, source.stddev}):
-        drawn = quality.draw(scorer, num_classes=len(names), stddev=stddev, stream=stream)
+        drawn = quality.draw(
+            scorer, num_classes=len(names), stddev=stddev, stream=stream,
+            normalize=evaluation.config.pipeline.DATA.normalize,
+        )  # fmt: skip
         table = acceptance(drawn.scored, thresholds, num_classes=len(names))
         for threshold, line in zip(thresholds, table.tolist(), strict=True):
             rows += [
@@ -89,15 +95,15 @@ def accepted(evaluation: Any, source: Source, scorer: Any, stream: StreamKey) ->
     return {"rows": rows, **found}
 
 
-def sheets(
-    folder: Path, drawn: quality.Drawn, source: Source, made: FilteredSet, class_names: tuple[str, ...]
-) -> None:
+def sheets(folder: Path, drawn: quality.Drawn, made: FilteredSet, *, source: Source, evaluation: Any) -> None:
     """`<number>_<class>.png` of up to MOST_SHEETS classes."""
     folder.mkdir(parents=True, exist_ok=True)
+    class_names = evaluation.dataset.class_names
+    normalize = evaluation.config.pipeline.DATA.normalize
     mask = kept(drawn.scored, source.threshold or 0.0)
     for label in shown_classes(len(class_names), MOST_SHEETS):
         name = class_names[label].replace("/", " or ")
-        sheet = quality.class_sheet(drawn, mask, made, label)
+        sheet = quality.class_sheet(drawn, mask, made, label, normalize=normalize)
         Image.fromarray(sheet).save(folder / f"{label:03d}_{name}.png")
 
 
@@ -116,6 +122,7 @@ class Against:
     def __init__(self, evaluation: Any) -> None:
         config, data = evaluation.config, evaluation.dataset
         self.evaluation, self.rng = evaluation, item_rng(evaluation.seed, f"{STREAM}.real", 0)
+        self.normalize = config.pipeline.DATA.normalize
         self.quota = quality.per_class_quota(config.METRICS.num_fakes, data.counts["test"], data.num_classes)
         self.size = min(config.METRICS.num_fakes, data.counts["test"])
         c_real, extractor, random_net = extractors(evaluation)
@@ -131,11 +138,9 @@ class Against:
 
     def pictures_of(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """(float32 pictures in [-1, 1], labels) of a split, `size` of them at most."""
-        from experiments.gafi.data.preprocess import scaled
-
         images, labels = quality.cut_to(self.size, self.evaluation.dataset.splits[split], self.rng)
         if images.dtype == np.uint8:
-            images = scaled(images, normalize=self.evaluation.config.pipeline.DATA.normalize)
+            images = scaled(images, normalize=self.normalize)
         return images, labels
 
     def references(self) -> list[dict[str, Any]]:
@@ -145,16 +150,13 @@ class Against:
 
     def row(self, name: str, made: FilteredSet) -> dict[str, Any]:
         """Distances of a generated set, with its size, copies and fallback pictures."""
-        fake = self.comparer.look(quality.images_of(made), made.labels)
+        fake = self.comparer.look(quality.as_floats(made.images, normalize=self.normalize), made.labels)
         counts = {"duplicates": made.duplicates, "taken by fallback": int(made.stats.fallback.sum())}
         return {"row": name, "metrics": {**self.comparer.compare(self.real, fake), **counts}}
 
 
 def extractors(evaluation: Any) -> tuple[Extractor, Extractor, Extractor]:
     """(C_real, what METRICS.extractor names, the same network with random weights)."""
-    from experiments.gafi.classifier.stage import load_classifier
-    from experiments.gafi.nn.classifiers import initial_state
-
     config = evaluation.config
     model, state = load_classifier(evaluation.ctx.inputs["train-classifier"], config)
     c_real = classifier_extractor("C_real features", model, state)

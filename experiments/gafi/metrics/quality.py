@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.gafi.classifier.trainer import backend_dtype, decode
 from experiments.gafi.figures import before_and_after
 from experiments.gafi.metrics.acceptance import ScoredSet
 from experiments.gafi.metrics.features import Extractor, Features
@@ -16,10 +17,10 @@ from experiments.gafi.metrics.inception_score import inception_score
 from experiments.gafi.metrics.kid import kid
 from experiments.gafi.metrics.netdistance import net_distance
 from experiments.gafi.metrics.prdc import cover
-from experiments.gafi.nn.backend import to_numpy
+from experiments.gafi.nn.backend import Tensor, to_numpy
 from experiments.gafi.sampling.fill import FilteredSet
 from experiments.gafi.sampling.latents import Stddev, StreamKey
-from experiments.gafi.sampling.score import Scorer, Segment, to_float32, to_uint8
+from experiments.gafi.sampling.score import Scorer, Segment, to_uint8
 
 PER_CLASS = 200  # pictures of each class whose confidence is looked at
 SHOWN = 8  # pictures of each class on a sheet
@@ -33,14 +34,14 @@ class Drawn:
     first: np.ndarray  # (K, SHOWN, H, W, C) uint8
 
 
-def draw(scorer: Scorer, *, num_classes: int, stddev: Stddev, stream: StreamKey) -> Drawn:
+def draw(scorer: Scorer, *, num_classes: int, stddev: Stddev, stream: StreamKey, normalize: bool) -> Drawn:
     """Score the first PER_CLASS pictures of each class."""
     segments = [Segment(label, 0, PER_CLASS) for label in range(num_classes)]
     agrees, confidence, shown = [], [], []
     for batch in scorer.score(segments, stream=stream, stddev=stddev):
         places = np.concatenate([np.arange(start, stop) for _, start, stop in batch.segments])
         rows = np.flatnonzero(places < SHOWN)
-        shown.append(to_numpy(to_uint8(to_float32(batch.images)))[rows])
+        shown.append(as_bytes(batch.images, normalize=normalize)[rows])
         agrees.append(batch.agrees)
         confidence.append(batch.confidence)
     labels = np.repeat(np.arange(num_classes), PER_CLASS)
@@ -49,12 +50,14 @@ def draw(scorer: Scorer, *, num_classes: int, stddev: Stddev, stream: StreamKey)
     return Drawn(scored, first.reshape(num_classes, SHOWN, *first.shape[1:]))
 
 
-def class_sheet(drawn: Drawn, kept: np.ndarray, filtered: FilteredSet, label: int) -> np.ndarray:
+def class_sheet(
+    drawn: Drawn, kept: np.ndarray, filtered: FilteredSet, label: int, *, normalize: bool
+) -> np.ndarray:
     """The sheet of one class (figures.py). kept: (n,) bool of all drawn pictures."""
     scored = drawn.scored
     of_class = np.flatnonzero(scored.labels == label)[:SHOWN]
     rows = np.flatnonzero(filtered.labels == label)[:SHOWN]
-    images = to_numpy(to_uint8(to_float32(filtered.images[rows[0] : rows[-1] + 1])))
+    images = as_bytes(filtered.images[rows[0] : rows[-1] + 1], normalize=normalize)
     return before_and_after(
         drawn=drawn.first[label], drawn_kept=kept[of_class], drawn_confidence=scored.confidence[of_class],
         filtered=images, filtered_confidence=filtered.confidence[rows],
@@ -62,9 +65,15 @@ def class_sheet(drawn: Drawn, kept: np.ndarray, filtered: FilteredSet, label: in
     )  # fmt: skip
 
 
-def images_of(made: FilteredSet) -> np.ndarray:
-    """All pictures of a set on the host: (N, H, W, C) float32 in [-1, 1]."""
-    return np.asarray(to_numpy(to_float32(made.images)))
+def as_bytes(images: Tensor, *, normalize: bool) -> np.ndarray:
+    """Pictures of the device, float32 in the network's range or uint8, as uint8 on the host."""
+    is_uint8 = backend_dtype(images) == "uint8"
+    return to_numpy(images if is_uint8 else to_uint8(images, normalize=normalize))
+
+
+def as_floats(images: Tensor, *, normalize: bool) -> np.ndarray:
+    """The same as float32 in the range that the networks see."""
+    return to_numpy(decode(images, normalize=normalize))
 
 
 @dataclass(frozen=True, eq=False)

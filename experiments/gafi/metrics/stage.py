@@ -49,8 +49,8 @@ STEPS = ("ckpt", "stddev", "threshold")
 CHOSEN = ("epoch", "stddev", "threshold")
 CONTROLS = {  # arm: name in tables
     "unfiltered": "unfiltered",
-    "fixed": "fixed set",
-    "shuffled": "shuffled labels",
+    "fixed": "filtered, fixed set",
+    "shuffled": "filtered, shuffled labels",
     "real": "real pictures, same loop",
 }
 
@@ -168,12 +168,12 @@ class Evaluation:
             found.append((f"{gan_label(index)} filtered", "filtered", run, pipeline))
         for run in self.runs["run-multigan"]:
             found.append(("MultiGAN", "multigan", run, self.config.multigan))
+        of_arm = {run.result.candidate.step: run for run in self.runs["controls"]}
         for arm, name in CONTROLS.items():
-            found += [
-                (name, arm, run, pipeline)
-                for run in self.runs["controls"]
-                if run.result.candidate.step == arm
-            ]
+            if arm in of_arm:
+                sources = of_arm[arm].result.candidate.sources
+                gan = f"{gan_label(sources[0].index)} " if sources else ""
+                found.append((f"{gan}{name}", arm, of_arm[arm], pipeline))
         return found
 
     def measure_epochs(self, run: Any, script: Any) -> None:
