@@ -68,7 +68,7 @@ def package(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def apt(tmp_path, package, monkeypatch):
-    """`apt(script)` puts that apt-get and a dpkg-deb first on the PATH; returns the file with its arguments."""
+    """`apt(script)` puts that apt-get and a dpkg-deb first on the PATH; returns where its arguments go."""
     bin_dir, notes = tmp_path / "bin", tmp_path / "notes"
     bin_dir.mkdir()
 
