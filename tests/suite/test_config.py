@@ -78,6 +78,33 @@ def test_files_that_overlay_each_other_are_refused(write):
         read_tree(write("b.yaml", "base: a.yaml"))
 
 
+@dataclass(frozen=True)
+class Composed(Outer):
+    """A schema that lays a file's tree over a library entry, by the name in it."""
+
+    name: str = ""
+
+    @classmethod
+    def expand(cls, tree, path):
+        if tree["name"] != "known":
+            raise BadInput(f"no entry {tree['name']!r}", file=path)
+        return merge({"steps": 1, "inner": {"rate": 1, "names": ["below"]}}, tree)
+
+
+def test_a_schema_may_compose_its_tree_below_file_and_overrides(write):
+    path = write("a.yaml", "name: other\ninner: {rate: 2}\n")
+    config = load_config(Composed, path, ["name=known", "inner.rate=3"])
+    assert config.inner == Inner(rate=3.0, names=("below",)) and config.steps == 1
+    with pytest.raises(BadInput, match="a.yaml: no entry 'other'"):
+        load_config(Composed, path)
+
+
+def test_what_a_schema_composes_is_checked_like_a_file(write):
+    path = write("a.yaml", "name: known\nstep: 3\n")
+    with pytest.raises(BadInput, match="unknown key `step`; did you mean steps"):
+        load_config(Composed, path)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(BadInput, match="nowhere.yaml: cannot read the config file"):
         load_config(Outer, tmp_path / "nowhere.yaml")
