@@ -22,7 +22,7 @@ SCRIPT = make_script(dataset="FashionMNIST", image_size=SIZE)
 
 def make_set():
     parts = [Part(*make_images(num, seed)) for seed, num in enumerate((48, 12, 12))]
-    raw = RawDataset("FashionMNIST", parts[0], parts[1], parts[2], ("dark", "grey", "bright"), "official")
+    raw = RawDataset("FashionMNIST", parts[0], parts[1], parts[2], ("dark", "grey", "bright"), "given")
     return make_dataset(SCRIPT.DATA, SubsetSection(), raw, as_uint8=True)
 
 
