@@ -22,7 +22,16 @@ from suite.manifest import KEY_FILE, MANIFEST, key_of, read_json, read_manifest,
 from suite.runs import folder_setting
 from suite.stage import Context, Job, Stage, resolve
 
-GAN_STAGE = replace(STAGES["train-gan"], num_shards=None, disk_bytes=None, run=f"{__name__}:train_one_gan")
+METERS = (
+    "gan.RUN.compute_metrics",
+    "gan.RUN.compute_classifier_stats",
+    "gan.RUN.start_eval_epoch",
+    "METRICS",
+)
+GAN_STAGE = replace(
+    STAGES["train-gan"], num_shards=None, disk_bytes=None, run=f"{__name__}:train_one_gan",
+    config=(*STAGES["train-gan"].config, *METERS),
+)  # fmt: skip
 LEFT_OUT = (MANIFEST, KEY_FILE, "config.yaml")  # of the result of fewer epochs
 SAVED = {  # script: sections with folders of results
     "classifier": {"RUN": "save_path"},
@@ -60,8 +69,9 @@ def train_gan(config: GafiConfig, *, device: str, force: bool) -> Iterator[str]:
 
 
 def train_one_gan(ctx: Context) -> None:
-    """The stage `train-gan` for the only GAN of a command by hand."""
-    resolve(STAGES["train-gan"].run)(replace(ctx, shard=0))
+    """The stage `train-gan` for the only GAN of a command by hand, measured by the classifier of CLS_PRE."""
+    classifier = names.classifier_folder(ctx.config.gan.DATA, ctx.config.gan.CLS_PRE)
+    resolve(STAGES["train-gan"].run)(replace(ctx, shard=0), classifier=classifier)
 
 
 # --- folders ---

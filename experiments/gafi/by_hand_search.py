@@ -7,6 +7,7 @@ folder of a search is told by its ledger: finished candidates stay, and one of o
 from __future__ import annotations
 
 import fcntl
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +27,10 @@ from experiments.gafi.nn.state import from_arrays, load_arrays
 from experiments.gafi.search import stages as search
 from experiments.gafi.search.candidate import BEST
 from experiments.gafi.search.inputs import Gan, Inputs
-from experiments.gafi.search.ledger import CandidateResult
-from experiments.gafi.search.plan import FOLDERS, parse_steps
+from experiments.gafi.search.ledger import LEDGER, RESULT, CandidateResult
+from experiments.gafi.search.multigan import best_source, candidate_of
+from experiments.gafi.search.multigan import run_multigan as search_multigan
+from experiments.gafi.search.plan import FOLDERS
 from experiments.gafi.search.selection import best_result
 from experiments.gafi.search.steps import Hooks
 from suite.config import build
@@ -36,7 +39,7 @@ from suite.manifest import key_of, read_json, write_json
 from suite.progress import Progress
 from suite.stage import STOP
 
-TEST = "test.json"  # accuracy on the test pictures, beside the ledger of `best` and of MultiGAN
+TEST = "test.json"  # accuracy on the test pictures, in the folder of the classifier
 PROGRAM = "python -m experiments.gafi"
 
 
@@ -60,15 +63,55 @@ def run_pipeline(config: GafiConfig, *, device: str, force: bool) -> Iterator[st
     if force:
         yield from set_aside(home, inputs.settings())
     with alone(home):
-        for step in parse_steps(script.PIPELINE.steps):
-            found = search.run_pipeline(
-                home, step, config=config, dataset=dataset, gan=gan.folder, gan_name=gan.name,
-                classifier=classifier, seed=seed, hooks=hooks_of(step),
-            )  # fmt: skip
-            best = best_result(found[step])
+        found = search.run_pipeline(
+            home, script.PIPELINE.steps, config=config, dataset=dataset, gan=gan.folder, gan_name=gan.name,
+            classifier=classifier, seed=seed, hooks=hooks_of("run-pipeline"),
+        )  # fmt: skip
+        for step, results in found.items():
+            best = best_result(results)
             yield f"{step}: {best.candidate.name}, {best.candidate.split} accuracy {best.score:.4f}"
             if step == "best":
-                yield judged(best, home / FOLDERS[step], config=config, script=script, dataset=dataset)
+                yield judged(best, home / FOLDERS[step] / best.candidate.name, inputs)
+    yield str(home)
+
+
+def run_multigan(config: GafiConfig, *, device: str, force: bool) -> Iterator[str]:
+    """One classifier from the GANs that are named, each as its own search chose; its test accuracy."""
+    config = placed(config)
+    script = config.multigan
+    section = script.PIPELINE
+    if not section.gan_names:
+        raise BadInput(
+            "no GANs are named", fix="give --gan_names NAME,NAME,.., folders' names below --load_path"
+        )
+    found = [
+        found_gan(section.load_path, script.DATA, name, index=index)
+        for index, name in enumerate(section.gan_names)
+    ]
+    gans = [gan for gan, _ in found]
+    config = replace(config, gan=found[0][1])
+    classifier = found_classifier(script.DATA, script.CLS_PRE)
+    dataset = opened(config, script, device)
+    inputs = Inputs(
+        config=config, script=script, dataset=dataset, classifier=classifier, gans=gans,
+        seed=effective_seed(script.RUN, 0), check_model=False,
+    )  # fmt: skip
+    searched = names.candidate_name(
+        script, class_samples=section.best_class_samples or inputs.class_samples,
+        extra_name=section.best_extra_name,
+    )  # fmt: skip
+    sources = [best_source(found_search(gan, searched), gan) for gan in gans]
+    candidates = names.candidate_name(script, class_samples=inputs.class_samples)
+    home = names.multigan_folder(script, candidates, [seed_of_name(gan.name) for gan in gans])
+    held = read_json(home / RESULT)
+    if force and held is not None and held.get("key") != candidate_of(inputs, sources).key:
+        yield f"{home} is now {move_aside(home)}"
+    with alone(home):
+        work = home / search.WORK
+        result = search_multigan(home, inputs, sources, work=work, hooks=hooks_of("run-multigan"))
+        shutil.rmtree(work, ignore_errors=True)
+        yield f"{len(gans)} GANs: {result.candidate.split} accuracy {result.score:.4f}"
+        yield judged(result, home, inputs)
     yield str(home)
 
 
@@ -98,6 +141,15 @@ def found_classifier(data: DataSection, wanted: ClsPre) -> Path:
     return folder
 
 
+def found_search(gan: Gan, candidates: str) -> Path:
+    """The search of a GAN, done to its last step. Raises Missing."""
+    folder = names.search_folder(gan.folder, candidates)
+    if not (folder / FOLDERS["best"] / LEDGER).is_file():
+        fix = f"{PROGRAM} run-pipeline --gan_name {gan.name} ..., or check --best_class_samples"
+        raise Missing("the search of this GAN has no result", file=folder, fix=fix)
+    return folder
+
+
 # --- what both commands do ---
 
 
@@ -109,21 +161,19 @@ def opened(config: GafiConfig, script: Any, device: str) -> Dataset:
     return read_dataset(folder, data, merged=data.merge_train_val, as_uint8=not data.dequantize)
 
 
-def judged(
-    result: CandidateResult, folder: Path, *, config: GafiConfig, script: Any, dataset: Dataset
-) -> str:
-    """Accuracy on the test pictures of the classifier that was chosen; kept beside the ledger (test.json)."""
+def judged(result: CandidateResult, folder: Path, inputs: Inputs) -> str:
+    """Accuracy on the test pictures of the classifier in a candidate's folder; kept there as test.json."""
+    dataset = inputs.dataset
     size = dataset.image_size
     trainer = ClassifierTrainer(
-        script, image_shape=(size, size, dataset.channels), num_classes=dataset.num_classes,
-        compute=config.COMPUTE,
+        inputs.script, image_shape=(size, size, dataset.channels), num_classes=dataset.num_classes,
+        compute=inputs.config.COMPUTE,
     )  # fmt: skip
-    path = folder / result.candidate.name / BEST
-    state = from_arrays(trainer.model, load_arrays(path), where=path)
+    state = from_arrays(trainer.model, load_arrays(folder / BEST), where=folder / BEST)
     _, accuracy = trainer.evaluate(state, dataset.x_test, dataset.y_test)
     chosen_by = result.candidate.split
-    facts = {"candidate": result.candidate.name, "key": result.key, "epoch": result.best_epoch}
-    write_json(folder / TEST, {**facts, "chosen_by": chosen_by, "test_accuracy": accuracy})
+    facts = {"key": result.key, "epoch": result.best_epoch, "chosen_by": chosen_by}
+    write_json(folder / TEST, {**facts, "test_accuracy": accuracy})
     return f"CAS: test accuracy {accuracy:.4f} (all chosen by {chosen_by})"
 
 
