@@ -117,6 +117,7 @@ COMPUTE = ("COMPUTE.threads", "COMPUTE.precision", "COMPUTE.init_sharing", "COMP
 CLASSIFIER = (
     *DATA, *COMPUTE, "COMPUTE.lr_milestones", "classifier.DATA", "classifier.OPTIMIZATION",
     "classifier.MODEL", "classifier.AUG", "classifier.RUN.seed", "classifier.RUN.mixed_precision",
+    "SEARCH.selection_split",  # with `test` the history has the test pictures' columns, too
 )  # fmt: skip
 GAN = (
     *DATA, "COMPUTE.threads", "COMPUTE.precision", "COMPUTE.init_sharing", "COMPUTE.xla_gan",
