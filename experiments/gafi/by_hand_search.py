@@ -33,12 +33,13 @@ from experiments.gafi.search.multigan import run_multigan as search_multigan
 from experiments.gafi.search.plan import FOLDERS
 from experiments.gafi.search.selection import best_result
 from experiments.gafi.search.steps import Hooks
-from suite.config import build
+from suite.config import build, to_tree
 from suite.errors import BadInput, Missing, Stopped
 from suite.manifest import key_of, read_json, write_json
 from suite.progress import Progress
 from suite.stage import STOP
 
+CONFIG = "config.json"  # published name: all settings of a MultiGAN
 TEST = "test.json"  # accuracy on the test pictures, in the folder of the classifier
 PROGRAM = "python -m experiments.gafi"
 
@@ -110,6 +111,7 @@ def run_multigan(config: GafiConfig, *, device: str, force: bool) -> Iterator[st
         work = home / search.WORK
         result = search_multigan(home, inputs, sources, work=work, hooks=hooks_of("run-multigan"))
         shutil.rmtree(work, ignore_errors=True)
+        write_json(home / CONFIG, to_tree(config))
         yield f"{len(gans)} GANs: {result.candidate.split} accuracy {result.score:.4f}"
         yield judged(result, home, inputs)
     yield str(home)
