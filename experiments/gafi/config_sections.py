@@ -84,7 +84,7 @@ class GanOptimization:
     g_beta2: float = 0.999
     d_beta2: float = 0.999
     adam_eps: float = 1e-6  # outside the square root
-    g_updates_per_step: int = 1  # published, without effect there and here
+    g_updates_per_step: int = 1  # published, without effect there; here G is updated so often per step
     d_updates_per_step: int = 3
     split_batch_d_steps: bool = False  # each D update sees its own third of the basket, not all of it
     acml_steps: int = 1  # only makes the basket larger

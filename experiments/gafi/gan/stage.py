@@ -5,6 +5,7 @@ A shard's folder is a run folder (checkpoints.py): `checkpoints/`, `last_epoch/`
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.gafi.config import gan_seed
@@ -13,9 +14,12 @@ if TYPE_CHECKING:
     from suite.stage import Context
 
 
-def run(ctx: Context) -> None:
+def run(ctx: Context, *, classifier: Path | None = None) -> None:
     """Train GAN number `ctx.shard` on the training pictures, with the validation pictures where
     `DATA.merge_train_val` is set (published).
+
+    classifier: folder of the classifier of real pictures, for `compute_metrics` and
+    `compute_classifier_stats`; a run has none yet at this stage, and measures in `evaluate`.
     """
     from experiments.gafi.nn import backend
 
@@ -31,10 +35,15 @@ def run(ctx: Context) -> None:
     trainer = GanTrainer(
         config.gan, config.COMPUTE, num_classes=dataset.num_classes, channels=dataset.channels, seed=seed
     )
-    for flag in ("compute_metrics", "compute_classifier_stats"):
-        if getattr(config.gan.RUN, flag):
-            ctx.warn(f"gan.RUN.{flag} needs a classifier, which this stage does not read; see `evaluate`")
-    hooks = Hooks(check_stop=ctx.check_stop, progress=ctx.progress, event=ctx.event)
+    meter = None
+    if config.gan.RUN.compute_metrics or config.gan.RUN.compute_classifier_stats:
+        if classifier is None:
+            ctx.warn("gan.RUN.compute_* are for a GAN by hand; in a run, `evaluate` measures")
+        else:
+            from experiments.gafi.gan.meter import EpochMeter
+
+            meter = EpochMeter(config, dataset, trainer.networks.generator, classifier=classifier, seed=seed)
+    hooks = Hooks(check_stop=ctx.check_stop, progress=ctx.progress, event=ctx.event, meter=meter)
     result = train(trainer, dataset.x_train, dataset.y_train, folder=ctx.out, work=ctx.work, hooks=hooks)
     ctx.count("epochs", result.epochs)
     ctx.count("steps", result.steps)

@@ -28,6 +28,7 @@ from experiments.gafi.nn.optimizers import Adam
 from experiments.gafi.nn.state import ModelState, apply, state_of
 
 LOSS_NAMES = ("D_loss_real", "D_loss_fake", "G_loss")  # of the last update of each, as in history.csv
+Batch = tuple[Tensor, Tensor]  # images or latents, labels
 LOSS_SCALE = 1024.0  # of float16, where small gradients would round to zero; a power of two, so exact
 
 
@@ -91,17 +92,16 @@ class GanStep:
     """
 
     def __init__(
-        self, networks: Networks, script: GanScript, *, xla: bool = False, half: bool = False,
-        unroll: bool = True,
-    ) -> None:  # fmt: skip
-        """half: the networks compute in float16, so losses are scaled. unroll: the D updates stand one after
-        another in the graph rather than in a loop of it; the numbers are the same.
+        self, networks: Networks, script: GanScript, *, xla: bool = False, half: bool = False
+    ) -> None:
+        """xla: also compile the updates by XLA; draws stay outside, since XLA has other random numbers, so
+        results differ by rounding only. half: the networks compute in float16, so losses are scaled.
         """
         self.networks, self.script = networks, script
         self.scale = LOSS_SCALE if half else 1.0
-        self.unroll = unroll
         self.g_optimizer, self.d_optimizer = optimizers_of(script)
-        self._compiled = jit(self.compute, xla=xla, donate=(0,))
+        self._advance = jit(self.advance, xla=True) if xla else self.advance
+        self._compiled = jit(self.compute, donate=(0,))
 
     def __call__(
         self, state: GanState, images: Tensor, labels: Tensor, index: Tensor, keys: Tensor
@@ -112,48 +112,44 @@ class GanStep:
         self, state: GanState, images: Tensor, labels: Tensor, index: Tensor, keys: Tensor
     ) -> tuple[GanState, Tensor]:
         """The step as plain operations; `__call__` runs it compiled."""
-        settings = self.script.OPTIMIZATION
         real, wanted = ops.take(images, index, axis=0), ops.take(labels, index, axis=0)
         if self.script.DATA.horizontal_flip:
             real = flip(real, keys[1])
-        state, d_losses = self._update_discriminator(state, real, wanted, keys[0])
-        for turn in range(settings.g_updates_per_step):
-            state, g_loss = self._g_update(state, wanted, keys[0], settings.d_updates_per_step + turn)
+        settings = self.script.OPTIMIZATION
+        count, part = settings.d_updates_per_step, real.shape[0]
+        if settings.split_batch_d_steps:
+            part //= count
+        reals, d_draws, g_draws = [], [], []
+        for number in range(count):
+            first = number * part if settings.split_batch_d_steps else 0
+            reals.append((real[first : first + part], wanted[first : first + part]))
+            d_draws.append(self._draw(reals[-1][1], keys[0], number))
+        for number in range(count, count + settings.g_updates_per_step):
+            g_draws.append(self._draw(wanted, keys[0], number))
+        return self._advance(state, reals, d_draws, g_draws)
+
+    def advance(
+        self, state: GanState, reals: list[Batch], d_draws: list[Batch], g_draws: list[Batch]
+    ) -> tuple[GanState, Tensor]:
+        """All updates of a step.
+
+        reals: (images, labels) of each D update; d_draws, g_draws: (latents, labels) of each update's fakes.
+        """
+        for real, draw in zip(reals, d_draws, strict=True):
+            state, d_losses = self._d_update(state, real, draw)
+        for draw in g_draws:
+            state, g_loss = self._g_update(state, draw)
         state = self._average(state._replace(step=state.step + 1))
         return state, ops.stack([*d_losses, g_loss])
 
     # -- discriminator --------------------------------------------------------------------------------
 
-    def _update_discriminator(
-        self, state: GanState, real: Tensor, labels: Tensor, key: Tensor
-    ) -> tuple[GanState, tuple[Tensor, Tensor]]:
-        """All D updates of a step; losses of the last."""
-        count = self.script.OPTIMIZATION.d_updates_per_step
-        part = real.shape[0] // count
-
-        def update(number: Any, carry: tuple) -> tuple:
-            images, wanted = real, labels
-            if self.script.OPTIMIZATION.split_batch_d_steps:
-                images = ops.slice(real, (number * part, 0, 0, 0), (part, *real.shape[1:]))
-                wanted = ops.slice(labels, (number * part,), (part,))
-            return self._d_update(carry[0], images, wanted, key, number)
-
-        carry = (state, (ops.zeros(()), ops.zeros(())))
-        if not self.unroll:
-            return ops.fori_loop(0, count, update, carry)
-        for number in range(count):
-            carry = update(number, carry)
-        return carry
-
-    def _d_update(
-        self, state: GanState, real: Tensor, labels: Tensor, key: Tensor, number: Any
-    ) -> tuple[GanState, tuple[Tensor, Tensor]]:
-        """The `number`-th update of D. The fakes are made outside of what is differentiated."""
-        discriminator = state.discriminator
-        latents, fake_labels = self._draw(labels, key, number)
+    def _d_update(self, state: GanState, real: Batch, draw: Batch) -> tuple[GanState, tuple[Tensor, Tensor]]:
+        """One update of D. The fakes are made outside of what is differentiated."""
+        discriminator, (latents, fake_labels) = state.discriminator, draw
         fake, g_other = apply(self.networks.generator, state.generator, (latents, fake_labels), training=True)
         (_, (d_losses, d_other)), grads = value_and_grad(self._d_loss)(
-            discriminator.trainable, discriminator.other, ops.stop_gradient(fake), real, fake_labels, labels
+            discriminator.trainable, discriminator.other, ops.stop_gradient(fake), fake_labels, *real
         )
         weights, slots = self.d_optimizer.update(
             discriminator.trainable, self._unscaled(grads), state.d_slots, lr=self.script.OPTIMIZATION.d_lr
@@ -166,8 +162,8 @@ class GanStep:
         return state, d_losses
 
     def _d_loss(
-        self, weights: list[Tensor], other: list[Tensor], fake: Tensor, real: Tensor,
-        fake_labels: Tensor, labels: Tensor,
+        self, weights: list[Tensor], other: list[Tensor], fake: Tensor, fake_labels: Tensor,
+        real: Tensor, labels: Tensor,
     ) -> tuple[Tensor, Any]:  # fmt: skip
         """(scaled loss, ((on real, on fake), new vectors u)) of one batch, fakes first."""
         model, current, count = self.networks.discriminator, ModelState(weights, other), fake.shape[0]
@@ -185,10 +181,9 @@ class GanStep:
 
     # -- generator ------------------------------------------------------------------------------------
 
-    def _g_update(self, state: GanState, labels: Tensor, key: Tensor, number: int) -> tuple[GanState, Tensor]:
+    def _g_update(self, state: GanState, draw: Batch) -> tuple[GanState, Tensor]:
         """One update of G; of D only the vectors u move."""
-        generator, discriminator = state.generator, state.discriminator
-        latents, fake_labels = self._draw(labels, key, number)
+        generator, discriminator, (latents, fake_labels) = state.generator, state.discriminator, draw
 
         def loss_of(weights: list[Tensor]) -> tuple[Tensor, Any]:
             current = ModelState(weights, generator.other)
@@ -221,7 +216,7 @@ class GanStep:
 
     # -- both -----------------------------------------------------------------------------------------
 
-    def _draw(self, labels: Tensor, key: Tensor, number: Any) -> tuple[Tensor, Tensor]:
+    def _draw(self, labels: Tensor, key: Tensor, number: int) -> Batch:
         """Latents (n, latent_dim) and labels (n,) of the fakes of the `number`-th update of a step."""
         latents = normal(fold_in(key, 2 * number), (labels.shape[0], self.script.MODEL.latent_dim))
         if not self.script.OPTIMIZATION.random_labels:

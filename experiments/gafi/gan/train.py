@@ -50,7 +50,7 @@ FIXED_SEED = 0  # of fixed_seed; the published code sets this one, whatever RUN.
 class Meter(Protocol):
     """Further columns of history.csv: `meter(epoch, state) -> {name: value}`, called after an epoch."""
 
-    def __call__(self, epoch: int, state: GanState) -> Mapping[str, float]: ...
+    def __call__(self, epoch: int, state: GanState) -> Mapping[str, float | None]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,6 @@ class GanTrainer:
         num_classes: int,
         channels: int,
         seed: int,
-        unroll: bool = True,
     ) -> None:
         """seed: of this GAN (config.gan_seed); decides initial weights, order, latents and flips."""
         self.script, self.compute, self.seed = script, compute, seed
@@ -103,7 +102,7 @@ class GanTrainer:
             num_classes=num_classes,
         )
         half = precision == "mixed_float16"
-        self.step = GanStep(self.networks, script, xla=compute.xla_gan, half=half, unroll=unroll)
+        self.step = GanStep(self.networks, script, xla=compute.xla_gan, half=half)
 
     def initial(self) -> GanState:
         """The state before the first step."""
@@ -346,7 +345,9 @@ class _Run:
         if self.script.RUN.save:
             optimizer = self.script.OPTIMIZATION.save_optimizer
             resume.save_last_epoch(last, self.trainer.networks, self.state, self.journal, optimizer=optimizer)
-        (last / HISTORY).write_text(csv_text(self.journal.rows), encoding="utf-8")
+        columns = list(dict.fromkeys(name for row in self.journal.rows for name in row))  # of a meter, later
+        rows = [{name: row.get(name) for name in columns} for row in self.journal.rows]
+        (last / HISTORY).write_text(csv_text(rows), encoding="utf-8")
         write_json(last / CONFIG, to_tree(self.script))
         # A run that went on from an earlier one has the sheets of its own epochs only, as the published code.
         epochs = range(1, len(self.journal.rows) + 1)

@@ -112,6 +112,12 @@ def test_further_columns_come_from_the_meter(tmp_path):
     assert [row["val_FID"] for row in read_csv(tmp_path / "run/last_epoch/history.csv")] == ["1.5", "2.5"]
 
 
+def test_columns_that_begin_later_are_empty_before(tmp_path):
+    hooks = Hooks(meter=lambda epoch, state: {"val_FID": 0.5} if epoch > 1 else {})
+    go(tmp_path / "run", hooks=hooks)
+    assert [row["val_FID"] for row in read_csv(tmp_path / "run/last_epoch/history.csv")] == ["", "0.5"]
+
+
 def test_the_settings_stand_beside_the_result(tmp_path):
     go(tmp_path / "run")
     tree = json.loads((tmp_path / "run/last_epoch/config.json").read_text())
