@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.gafi.nn.optimizers import AdaBelief, Adam, Sgd, build_optimizer
@@ -37,6 +37,7 @@ def test_the_rule_of_keras_multiplies_the_decay_by_the_rate(lr):
 
 
 @given(st.floats(-3, 3), st.lists(st.floats(-2, 2), min_size=1, max_size=4), st.sampled_from(RATES))
+@settings(deadline=None)
 def test_sgdw_is_the_published_nesterov_step_on_a_scalar(w, grads, lr):
     found = steps(Sgd(weight_decay=1e-4), [[g] for g in grads], lr=lr, start=np.array([w], np.float32))
     v = 0.0
