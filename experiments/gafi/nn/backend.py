@@ -1,8 +1,8 @@
 """The few things that `keras.ops` does not have: compiling, gradients and stateless random numbers.
 
-Everything that trains is a pure function of explicit state (nn/state.py): lists of arrays in, lists of arrays out.
-So the same step runs on TensorFlow (the default) and on JAX (`KERAS_BACKEND=jax`), a checkpoint is the list itself,
-and one compiled step serves every network of a search instead of being traced again for each.
+Everything that trains is a pure function of explicit state (nn/state.py): lists of arrays in, lists of arrays
+out. So the same step runs on TensorFlow (the default) and on JAX (`KERAS_BACKEND=jax`), a checkpoint is the
+list itself, and one compiled step serves every network of a search instead of being traced again for each.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _WITH_XLA: ContextVar[bool] = ContextVar("with_xla", default=False)
 def setup(*, threads: int, device: str) -> None:
     """Number of threads, device, reproducible kernels. Before the first operation of the process.
 
-    threads: of each operation on the CPU; the result depends on it, so it is a setting, never guessed. device: `cpu`
-    or `cuda`. Raises Missing where the promised GPU is not there.
+    threads: of each operation on the CPU; the result depends on it, so it is a setting, never guessed.
+    device: `cpu` or `cuda`. Raises Missing where the promised GPU is not there.
     """
     if NAME == "jax":
         _setup_jax(device)
@@ -73,7 +73,7 @@ def _no_gpu() -> Missing:
 def jit(function: Callable, *, xla: bool = False, donate: Sequence[int] = ()) -> Callable:
     """`function` compiled. xla: with XLA, where TensorFlow leaves the choice; JAX always uses it.
 
-    donate: positions of arguments whose memory may be used for the results (JAX; TensorFlow finds out itself).
+    donate: positions of arguments whose memory may be used for the results (JAX; TensorFlow finds out).
     """
     if NAME == "jax":
         return jax.jit(function, donate_argnums=tuple(donate))
@@ -94,7 +94,7 @@ def compiling_with_xla() -> bool:
 
 
 def value_and_grad(function: Callable) -> Callable:
-    """`function(params, *args) -> (loss, aux)` as `(params, *args) -> ((loss, aux), grads)`; params is a list."""
+    """From `f(params, *args) -> (loss, aux)`: `(params, *args) -> ((loss, aux), grads)`; params is a list."""
     if NAME == "jax":
         return jax.value_and_grad(function, has_aux=True)
 

@@ -60,8 +60,8 @@ def build_discriminator(
 class DiscriminatorBlock(Composite):
     """ReLU-1x1, ReLU-3x3, ReLU-3x3, [pool], ReLU-1x1, plus the skip path. (n,h,w,in) -> (n,h',w',out).
 
-    StudioGAN style: the skip path is 1x1 and pool where the block halves or widens, else the identity. Otherwise: the
-    ReLU comes before the pool, and the skip path is the pool and, for the missing channels, a 1x1 convolution.
+    StudioGAN style: the skip path is 1x1 and pool where the block halves or widens, else the identity. Other
+    style: the ReLU comes before the pool; the skip path is the pool and a 1x1 convolution for new channels.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class DiscriminatorBlock(Composite):
         super().__init__(name=name, dtype=dtype)
         self.down, self.studiogan = down, studiogan
         self.pool = blur_pool if blur else average_pool
-        # A 1x1 convolution and the average commute, and pooling first has a quarter of the products; the blur's zero
-        # border does not commute with the bias, so there the published order stays.
+        # A 1x1 convolution and the average commute, and pooling first has a quarter of the products; a blur's
+        # border of zeros does not commute with the bias, so there the published order stays.
         self.pool_skip_first = first or not studiogan or not blur
         hidden = outputs // 4
         sizes = [(1, inputs, hidden), (3, hidden, hidden), (3, hidden, hidden), (1, hidden, outputs)]
@@ -128,7 +128,9 @@ class Discriminator(keras.Model):
         sn_stop_gradient: bool,
         precision: str,
     ):
-        super().__init__(name="discriminator", dtype=precision, autocast=False)
+        # Keras would cast the variables of a network of mixed precision; only its layers' products are lower.
+        super().__init__(name="discriminator", dtype="float32")
+        self.precision = keras.DTypePolicy(precision).compute_dtype
         table = discriminator_table(image_size)
         self.sn_stop_gradient = sn_stop_gradient
         width = table.in_channels[0] * model.d_conv_dim
@@ -156,7 +158,9 @@ class Discriminator(keras.Model):
                 self.body.append(SelfAttention(name="attention", channels=width, init=init, dtype=precision))
         # The two heads work in float32 whatever the precision: their sum is the logit.
         self.head = SNDense(name="head", inputs=width, outputs=1, init=init, dtype="float32")
-        self.embedding = SNEmbedding(name="embedding", classes=num_classes, width=width, init=init, dtype="float32")
+        self.embedding = SNEmbedding(
+            name="embedding", classes=num_classes, width=width, init=init, dtype="float32"
+        )
         self.parts = [self.first_conv, *self.body, self.head, self.embedding]
 
     def build(self, input_shape: None = None) -> None:
@@ -167,7 +171,7 @@ class Discriminator(keras.Model):
     def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         x, labels = inputs
         weights = self.spectral_norm(training=training)
-        x = self.first_conv.forward(ops.cast(x, self.compute_dtype), weights)
+        x = self.first_conv.forward(ops.cast(x, self.precision), weights)
         for layer in self.body:
             x = layer.forward(x, weights)
         features = ops.sum(ops.cast(ops.relu(x), "float32"), axis=(1, 2))

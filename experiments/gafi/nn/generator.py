@@ -24,7 +24,7 @@ from experiments.gafi.nn.layers import (
     spectral_layers,
     upsample,
 )
-from experiments.gafi.nn.tables import FIRST_SIZE, generator_table
+from experiments.gafi.nn.tables import FIRST_SIZE, GeneratorTable, generator_table
 from suite.errors import BadInput
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def build_generator(
 ) -> Generator:
     """The built network `((z (n,latent_dim) f32, labels (n,) int32), training) -> (n,H,W,channels) f32`.
 
-    normalize: images in [-1,1] (tanh), else in [0,1] (sigmoid). precision: a Keras dtype policy; variables, norms and
-    the output stay float32. init_sharing: see layers.Init; sn_stop_gradient: see layers.power_iteration.
+    normalize: images in [-1,1] (tanh), else in [0,1] (sigmoid). precision: a Keras dtype policy; variables,
+    norms and the output stay float32. init_sharing: layers.Init; sn_stop_gradient: layers.power_iteration.
     Raises BadInput for an unknown network or image size.
     """
     check_name(model)
@@ -73,10 +73,11 @@ def check_name(model: GanModel) -> None:
 
 
 class GeneratorBlock(Composite):
-    """CBN-ReLU-1x1, CBN-ReLU-[x2]-3x3, CBN-ReLU-3x3, CBN-ReLU-1x1, plus the skip path. (n,h,w,in) -> (n,h',w',out).
+    """CBN-ReLU-1x1, CBN-ReLU-[x2]-3x3, CBN-ReLU-3x3, CBN-ReLU-1x1, plus the skip path.
 
-    The skip path is [x2] and a 1x1 convolution in the StudioGAN style; else it has no convolution and drops the
-    surplus channels. concat: the two paths are joined by a 1x1 convolution of both instead of a sum.
+    forward: (n,h,w,in) -> (n,h,w,out), or (n,2h,2w,out) with `up`. The skip path is [x2] and a 1x1
+    convolution in the StudioGAN style; else it has no convolution and drops the surplus channels. concat: the
+    two paths are joined by a 1x1 convolution of both (main path first) instead of a sum.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class GeneratorBlock(Composite):
         h = x
         for norm, conv in zip(self.norms, self.convs, strict=True):
             h = conv.forward(ops.relu(norm.forward(h, projected, training=training)), weights)
-        # A 1x1 convolution and doubling by nearest neighbour commute; this order has a quarter of the products.
+        # A 1x1 convolution and doubling by nearest neighbour commute; this order has a quarter of the work.
         skip = self.skip.forward(x, weights) if self.skip is not None else x[..., : self.outputs]
         if self.up:
             skip = upsample(skip)
@@ -147,7 +148,9 @@ class Generator(keras.Model):
         normalize: bool,
         precision: str,
     ):
-        super().__init__(name="generator", dtype=precision, autocast=False)
+        # Keras would cast the variables of a network of mixed precision; only its layers' products are lower.
+        super().__init__(name="generator", dtype="float32")
+        self.precision = keras.DTypePolicy(precision).compute_dtype
         table = generator_table(image_size)
         self.hier, self.normalize, self.sn_stop_gradient = model.hier, normalize, sn_stop_gradient
         self.num_classes, self.shared_dim, self.latent_dim = num_classes, model.shared_dim, model.latent_dim
@@ -161,29 +164,12 @@ class Generator(keras.Model):
             init=init,
             dtype=precision,
         )
-        self.body = []
-        for stage, (cin, cout) in enumerate(zip(table.in_channels, table.out_channels, strict=True)):
-            cin, cout = cin * model.g_conv_dim, cout * model.g_conv_dim
-            for i in range(model.g_depth):
-                last = i == model.g_depth - 1
-                self.body.append(
-                    GeneratorBlock(
-                        name=f"block{stage}_{i}",
-                        inputs=cin,
-                        outputs=cout if last else cin,
-                        condition=condition,
-                        up=last,
-                        studiogan=model.studiogan,
-                        concat=model.residual_concat,
-                        init=init,
-                        dtype=precision,
-                    )
-                )
-            if model.apply_g_attn and stage == table.attention_after:
-                self.body.append(SelfAttention(name="attention", channels=cout, init=init, dtype=precision))
-        self.last = cout
+        self.body = _body(model, table, condition=condition, init=init, dtype=precision)
+        self.last = table.out_channels[-1] * model.g_conv_dim
         self.last_norm = BatchNorm(name="last_bn")
-        self.last_conv = SNImageConv(name="last_conv", inputs=cout, outputs=channels, init=init, dtype=precision)
+        self.last_conv = SNImageConv(
+            name="last_conv", inputs=self.last, outputs=channels, init=init, dtype=precision
+        )
         self.parts = [self.trunk, *self.body, self.last_conv]
 
     def build(self, input_shape: None = None) -> None:
@@ -209,7 +195,7 @@ class Generator(keras.Model):
         if self.hier:
             condition = ops.concatenate([z, condition], axis=-1)
         trunk = condition if self.hier else z
-        condition, trunk = ops.cast(condition, self.compute_dtype), ops.cast(trunk, self.compute_dtype)
+        condition, trunk = ops.cast(condition, self.precision), ops.cast(trunk, self.precision)
         projected = self.projections(condition, training=training)
         x = ops.reshape(self.trunk.forward(trunk, weights), (-1, FIRST_SIZE, FIRST_SIZE, self.first))
         for layer in self.body:
@@ -220,3 +206,29 @@ class Generator(keras.Model):
         x = ops.relu(self.last_norm.call(x, training=training))
         x = ops.cast(self.last_conv.forward(x, weights), "float32")
         return ops.tanh(x) if self.normalize else ops.sigmoid(x)
+
+
+def _body(
+    model: GanModel, table: GeneratorTable, *, condition: int, init: Init, dtype: str
+) -> list[Composite]:
+    """The blocks of all stages and the attention; the last block of a stage doubles the map."""
+    body: list[Composite] = []
+    for stage, widths in enumerate(zip(table.in_channels, table.out_channels, strict=True)):
+        inputs, outputs = (width * model.g_conv_dim for width in widths)
+        for i in range(model.g_depth):
+            last = i == model.g_depth - 1
+            block = GeneratorBlock(
+                name=f"block{stage}_{i}",
+                inputs=inputs,
+                outputs=outputs if last else inputs,
+                condition=condition,
+                up=last,
+                studiogan=model.studiogan,
+                concat=model.residual_concat,
+                init=init,
+                dtype=dtype,
+            )
+            body.append(block)
+        if model.apply_g_attn and stage == table.attention_after:
+            body.append(SelfAttention(name="attention", channels=outputs, init=init, dtype=dtype))
+    return body

@@ -1,8 +1,8 @@
-"""Layers of BigGAN-deep: spectrally normalised conv, dense and embedding; batch norm; self-attention (GaFi, section 4).
+"""Layers of BigGAN-deep: conv, dense and embedding with spectral norm, conditional batch norm, attention.
 
-A network asks `SpectralNorm` once per call for all its normalised kernels and hands them to its layers' `forward`:
-kernels of one shape go through the power iteration together, as one batched product. A generator has some eighty
-kernels of ten shapes, so the compiled step is a fraction of the size it would have with an iteration per layer.
+A network asks `SpectralNorm` once per call for all its normalised kernels and hands them to its layers'
+`forward`: kernels of one shape go through the power iteration together, as one batched product. The generator
+for 32 px has 84 kernels of a dozen shapes, so the compiled step is smaller than with an iteration per layer.
 
 Kernels, `u`, statistics and norms are float32 whatever the precision; only the layers' products are lower.
 """
@@ -28,15 +28,15 @@ Weights = dict[str, Tensor]  # path of a layer -> its normalised kernel
 class Init:
     """First values of variables, drawn on the host so that both backends start equal.
 
-    sharing: `own` draws each variable from the seed and its path; `upstream` from the seed and its shape alone, which
-    is what the published code's one initialiser object per layer class did (all kernels of one shape start equal).
+    sharing: `own` draws each variable from the seed and its path; `upstream` from the seed and its shape, as
+    the published code's one initialiser object per layer class did (kernels of one shape start equal).
     """
 
     seed: int
     sharing: str = "own"
 
     def orthogonal(self, path: str, *, rows: int) -> Callable:
-        """Initialiser: orthonormal columns, or rows where there are fewer, of the kernel flattened to (rows, -1)."""
+        """Initialiser: orthonormal columns, or rows where fewer, of the kernel flattened to (rows, -1)."""
 
         def values(shape: Sequence[int], dtype: str | None = None) -> Tensor:
             columns = int(np.prod(shape)) // rows
@@ -62,7 +62,7 @@ class Init:
 class SpectralLayer(keras.Layer):
     """A kernel with its vector `u` for spectral normalisation, and perhaps a bias.
 
-    matrix: (rows, outputs) of the kernel as a matrix; u is (1, outputs), Glorot-uniform, never normalised at the start.
+    matrix: (rows, outputs) of the kernel as a matrix. u: (1, outputs), starts Glorot-uniform, not normalised.
     """
 
     def __init__(self, *, name: str, shape: tuple[int, ...], init: Init, bias: bool, dtype: str):
@@ -125,8 +125,8 @@ class SNConv(SpectralLayer):
 class SNUpConv(SNConv):
     """`SNConv` 3x3 of the input doubled by nearest neighbour. forward: (n,h,w,in) -> (n,2h,2w,out).
 
-    Computed as one transposed convolution with stride 2, whose 4x4 kernel is the 3x3 kernel summed over the 2x2
-    pixels that are equal: 16 products for each input pixel instead of 36, and no doubled map.
+    Computed as one transposed convolution with stride 2, whose 4x4 kernel is the 3x3 kernel summed over the
+    2x2 pixels that are equal: 16 products for each input pixel instead of 36, and no doubled map.
     """
 
     def __init__(self, *, name: str, inputs: int, outputs: int, init: Init, dtype: str):
@@ -145,8 +145,9 @@ class SNUpConv(SNConv):
 class SNImageConv(SNConv):
     """`SNConv` 3x3 to the few channels of an image. forward: (n,h,w,in) -> (n,h,w,out).
 
-    Computed as the nine products of every pixel (a product of matrices) and a convolution with a constant kernel that
-    moves each to its place and adds: a convolution to one channel leaves most of the CPU's lanes empty.
+    Computed as the nine products of every pixel (a product of matrices) and a convolution with a constant
+    kernel that moves each to its place and adds: a convolution to
+    one channel leaves most of a CPU's lanes empty.
     """
 
     def __init__(self, *, name: str, inputs: int, outputs: int, init: Init, dtype: str):
@@ -180,7 +181,7 @@ class SNDense(SpectralLayer):
 
 
 class SNEmbedding(SpectralLayer):
-    """Table (classes, width), normalised as its transpose, so u is (1, classes). forward: (n,) -> (n, width)."""
+    """Table (classes, width), normalised as its transpose; u (1, classes). forward: (n,) -> (n, width)."""
 
     def __init__(self, *, name: str, classes: int, width: int, init: Init, dtype: str):
         super().__init__(name=name, shape=(classes, width), init=init, bias=False, dtype=dtype)
@@ -202,8 +203,8 @@ class SNEmbedding(SpectralLayer):
 def power_iteration(matrices: Tensor, u: Tensor, *, stop_gradient: bool) -> tuple[Tensor, Tensor]:
     """(norms (g,1,1), new u (g,1,out)) of (g,rows,out) float32 matrices after one iteration from u (g,1,out).
 
-    v = n(u W'), u' = n(v W), norm = v W u''. stop_gradient: hold v and u' fixed (the usual practice); the published
-    code differentiates through them.
+    With n(a) = a / (|a| + 1e-12): v = n(u W^T), new u = n(v W), norm = v W (new u)^T. stop_gradient: hold v
+    and the new u fixed (the usual practice); the published code differentiates through them.
     """
     v = _unit(ops.matmul(u, ops.transpose(matrices, (0, 2, 1))))
     if stop_gradient:
@@ -246,7 +247,7 @@ class SpectralNorm:
             if training:
                 for layer, value in zip(layers, ops.unstack(new_u), strict=True):
                     layer.u.assign(value)
-            yield layers, matrices / norms
+            yield layers, matrices / (norms + NORM_EPSILON)  # defined for a kernel of zeros too
 
 
 class Composite(keras.Layer):
@@ -294,10 +295,11 @@ class ConditionalBatchNorm(Composite):
 
 
 class Projections:
-    """What the conditional batch norms of a network make of the condition: 1 + Wg c and Wb c of all of them."""
+    """What the conditional batch norms of a network make of the condition: 1 + Wg c and Wb c of each."""
 
     def __init__(self, norms: Sequence[ConditionalBatchNorm], *, stop_gradient: bool = False):
-        self.spectral_norm = SpectralNorm([*(x.gain for x in norms), *(x.shift for x in norms)], stop_gradient=stop_gradient)
+        layers = [*(x.gain for x in norms), *(x.shift for x in norms)]
+        self.spectral_norm = SpectralNorm(layers, stop_gradient=stop_gradient)
 
     def __call__(self, condition: Tensor, *, training: bool) -> Weights:
         """{path of `gain` or `shift`: (n,1,1,C)} for a condition (n,c)."""
@@ -305,21 +307,24 @@ class Projections:
         for layers, stack in self.spectral_norm.stacks(training=training):
             products = ops.matmul(condition, ops.cast(stack, condition.dtype))
             count, channels = stack.shape[0], stack.shape[2]
+            products = ops.reshape(products, (count, -1, 1, 1, channels))
             ones = np.repeat([1.0, 0.0], count // 2).reshape(count, 1, 1, 1, 1)  # gains come first
-            products = ops.reshape(products, (count, -1, 1, 1, channels)) + ops.convert_to_tensor(ones, products.dtype)
+            products = products + ops.convert_to_tensor(ones, products.dtype)
             projected.update(zip((layer.path for layer in layers), ops.unstack(products), strict=True))
         return projected
 
 
 class SelfAttention(Composite):
-    """x + s * attention(x) of SAGAN, s = 0 at the start; softmax without scale. forward: (n,h,w,C) -> same."""
+    """x + s * attention(x) of SAGAN; s starts at 0; softmax without scale. forward: (n,h,w,C) -> same."""
 
     def __init__(self, *, name: str, channels: int, init: Init, dtype: str):
         super().__init__(name=name, dtype=dtype)
         self.channels = channels
 
         def conv(name: str, inputs: int, outputs: int) -> SNConv:
-            return SNConv(name=name, size=1, inputs=inputs, outputs=outputs, init=init, dtype=dtype, bias=False)
+            return SNConv(
+                name=name, size=1, inputs=inputs, outputs=outputs, init=init, dtype=dtype, bias=False
+            )
 
         self.theta = conv("theta", channels, channels // 8)
         self.phi = conv("phi", channels, channels // 8)

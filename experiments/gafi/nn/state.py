@@ -1,8 +1,9 @@
-"""A network's state as plain arrays: what a step reads and returns, what a checkpoint holds, what EMA averages."""
+"""A network's state as plain arrays: what a step reads and returns, a checkpoint holds and EMA averages."""
 
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,7 +46,7 @@ def apply(
 
 
 def names_of(model: keras.Model) -> ModelState:
-    """The variables' paths below the model, in the same two lists; unique, stable, the names of a checkpoint."""
+    """The variables' paths below the model in the same two lists, unique and stable: a checkpoint's names."""
 
     def below(variable: Any) -> str:
         return variable.path.partition("/")[2] or variable.path
@@ -95,7 +96,7 @@ def from_arrays(model: keras.Model, arrays: Mapping[str, np.ndarray], *, where: 
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an uncompressed `.npz`, atomically. Equal arrays give equal bytes (zip times are fixed by numpy)."""
+    """Write an uncompressed `.npz`, atomically. Equal arrays give equal bytes (numpy fixes the times)."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as stream:
         np.savez(stream, **arrays)
@@ -107,9 +108,12 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read what `save_arrays` wrote; nothing is unpickled. Raises BadInput."""
     try:
+        with zipfile.ZipFile(path):  # numpy would read a bare .npy as well
+            pass
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise BadInput("no such checkpoint", file=path, fix="train it first, or check the path") from None
-    except (ValueError, OSError, EOFError, KeyError) as error:
-        raise BadInput(f"cannot be read as .npz ({type(error).__name__})", file=path, fix="make it again") from None
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        what = f"cannot be read as .npz ({type(error).__name__})"
+        raise BadInput(what, file=path, fix="make it again") from None

@@ -1,7 +1,7 @@
 """Channels and resolutions of BigGAN-deep by image size.
 
-Sizes 32 (all published runs) and 64 are those of the published code; 16 is ours, for the small runs: one stage less,
-attention where the map is 8x8. All widths are multiples of `g_conv_dim` or `d_conv_dim`.
+Sizes 32 (all published runs) and 64 are those of the published code; 16 is ours, for small runs: one stage
+less, attention where the map is 8x8. All widths are multiples of `g_conv_dim` or `d_conv_dim`.
 """
 
 from __future__ import annotations
@@ -57,5 +57,6 @@ def discriminator_table(image_size: int) -> DiscriminatorTable:
 def _look_up(tables: dict, image_size: int):
     if image_size not in tables:
         known = ", ".join(map(str, tables))
-        raise BadInput(f"no BigGAN-deep for images of {image_size} px", fix=f"set DATA.image_size to one of {known}")
+        what = f"no BigGAN-deep for images of {image_size} px"
+        raise BadInput(what, fix=f"set DATA.image_size to one of {known}")
     return tables[image_size]
