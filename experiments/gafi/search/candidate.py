@@ -22,7 +22,7 @@ from experiments.gafi.data.split import subset
 from experiments.gafi.nn.state import save_arrays, to_arrays
 from experiments.gafi.sampling.fill import FilteredSet, fill
 from experiments.gafi.sampling.latents import StreamKey
-from experiments.gafi.sampling.pool import ImageStore, ScoredPool
+from experiments.gafi.sampling.pool import PoolCache
 from experiments.gafi.sampling.recycle import Make, RecycleProvider, UnionProvider, renewals
 from experiments.gafi.sampling.score import Scorer
 from experiments.gafi.search.ledger import (
@@ -53,21 +53,12 @@ class Bench:
     keep_epochs: bool = False  # keep the weights of each epoch in the folder `epochs`
 
 
-class Pools:
-    """Scored candidates that all thresholds of a shard share; empty at first."""
-
-    def __init__(self, limit_bytes: int = POOL_BYTES) -> None:
-        self._store = ImageStore(limit_bytes)
-        self._pools: dict[tuple, ScoredPool] = {}
-
-    def find(self, source: Source, scorer: Scorer, *, classes: int, stream: StreamKey) -> ScoredPool:
-        """The pool of a checkpoint, a standard deviation and a stream."""
-        key = (source.generator, source.stddev, stream)
-        if key not in self._pools:
-            self._pools[key] = ScoredPool(
-                scorer, classes=classes, stddev=source.stddev, stream=stream, store=self._store
-            )
-        return self._pools[key]
+def open_pool(bench: Bench, source: Source) -> PoolCache:
+    """Scored candidates for all thresholds of a source's generator and standard deviation."""
+    return PoolCache(
+        bench.scorer_of(source), classes=bench.dataset.num_classes, stddev=source.stddev,
+        limit_bytes=POOL_BYTES,
+    )  # fmt: skip
 
 
 def run_candidate(
@@ -76,7 +67,7 @@ def run_candidate(
     *,
     folder: Path,
     work: Path,
-    pools: Pools | None = None,
+    pool: PoolCache | None = None,
     check_stop: Callable[[], None] = lambda: None,
     progress: Callable[[Mapping[str, Any]], None] = lambda row: None,
 ) -> CandidateResult:
@@ -84,14 +75,14 @@ def run_candidate(
 
     folder: gets `best.npz`, with keep_epochs `epochs/epoch_%03d.npz`, and last `result.json`.
     work: for the state to go on from; what it holds of this candidate is removed at the end.
-    pools: shared by the thresholds of a shard. progress: gets the row of each epoch.
+    pool: of its only source, shared by the thresholds of a shard. progress: gets the row of each epoch.
     Raises Stopped between epochs, BadInput.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state_folder = work / candidate.key[:16]
     part = bench.dataset.splits[candidate.split]
     fitted = fit(
-        bench.trainer, provider_of(candidate, bench, pools), evals={candidate.split: part},
+        bench.trainer, provider_of(candidate, bench, pool), evals={candidate.split: part},
         epochs=candidate.epochs, seed=candidate.seed, work=state_folder, check_stop=check_stop,
         progress=progress, keep_epochs_dir=folder / EPOCHS if bench.keep_epochs else None,
     )  # fmt: skip
@@ -161,12 +152,12 @@ class _Made(NamedTuple):
         return Generation(**{**self._asdict(), **lists})
 
 
-def provider_of(candidate: Candidate, bench: Bench, pools: Pools | None = None) -> Provider:
+def provider_of(candidate: Candidate, bench: Bench, pool: PoolCache | None = None) -> Provider:
     """The training set of each epoch. Equal candidates get equal pictures, wherever they run."""
     if not candidate.sources:
         return _Noted(candidate, FixedProvider(*real_subset(candidate, bench.dataset)), [])
     classes, notes = bench.dataset.num_classes, []
-    makes = [_make(candidate, at, bench, pools, notes) for at in range(len(candidate.sources))]
+    makes = [_make(candidate, at, bench, pool, notes) for at in range(len(candidate.sources))]
     streams = [StreamKey(candidate.seed, source.index) for source in candidate.sources]
     every, per_class = candidate.recycle_every, candidate.class_samples
     if len(makes) == 1:
@@ -190,23 +181,18 @@ def real_subset(candidate: Candidate, dataset: Dataset) -> tuple[np.ndarray, np.
     return images[rows], labels[rows]
 
 
-def _make(candidate: Candidate, at: int, bench: Bench, pools: Pools | None, notes: list[_Made]) -> Make:
+def _make(candidate: Candidate, at: int, bench: Bench, pool: PoolCache | None, notes: list[_Made]) -> Make:
     """Makes the sets of source number `at` of a candidate; what each took is added to `notes`."""
-    source, classes = candidate.sources[at], bench.dataset.num_classes
+    source = candidate.sources[at]
 
     def make(stream: StreamKey, quotas: Sequence[int]) -> FilteredSet:
-        scorer, renewal = bench.scorer_of(source), stream.recycle
-        stream = own_stream(stream, candidate.stream)
-        rules = {
-            "quotas": quotas,
-            "threshold": source.threshold,
-            "cap": bench.cap,
-            "fallback": bench.fallback,
-        }
-        if pools is None:
-            found = fill(scorer, stddev=source.stddev, stream=stream, **rules)
+        renewal, stream = stream.recycle, own_stream(stream, candidate.stream)
+        rules = {"threshold": source.threshold, "cap": bench.cap, "fallback": bench.fallback}
+        if pool is None:
+            scorer = bench.scorer_of(source)
+            found = fill(scorer, quotas=quotas, stddev=source.stddev, stream=stream, **rules)
         else:
-            found = pools.find(source, scorer, classes=classes, stream=stream).fill(**rules)
+            found = pool.fill(stream, quotas, **rules)
         stats = found.stats
         lists = [value.tolist() for value in (stats.drawn, stats.accepted, stats.rounds, stats.fallback)]
         notes.append(_Made(renewal, at, *lists, found.duplicates))

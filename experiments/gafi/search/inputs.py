@@ -55,9 +55,6 @@ class Inputs:
         if data.merge_train_val and split == "val":
             what = "DATA.merge_train_val makes the test pictures the validation pictures"
             raise BadInput(what, fix="leave it false, or set SEARCH.selection_split=test")
-        if self.config.SAMPLING.store == "uint8" and not data.normalize:
-            what = "SAMPLING.store=uint8 needs pictures in [-1, 1], DATA.normalize is false"
-            raise BadInput(what, fix="set SAMPLING.store=float32")
         self._check_shapes()
 
     @property
@@ -148,16 +145,16 @@ class _Scorers:
             what = f"the generator of epoch {source.epoch} is not the one that was searched"
             raise BadInput(what, file=folder, fix="run the search again, it has another GAN now")
         self._model, state = loaded.model, loaded.state
-        latent_dim = config.gan.MODEL.latent_dim
         if section.apply_standing_stats:
             state = standing_state(
                 loaded.model, state, size=section.standing_stats_bs,
-                num_classes=inputs.dataset.num_classes, latent_dim=latent_dim, seed=inputs.seed,
+                num_classes=inputs.dataset.num_classes, latent_dim=config.gan.MODEL.latent_dim,
+                seed=inputs.seed,
             )  # fmt: skip
         if self._first is None:
             classifier: Network = load_classifier(inputs.classifier, config if inputs.check_model else None)
             self._first = Scorer(
-                loaded, classifier, latent_dim=latent_dim, batch_size=config.SAMPLING.batch_size,
-                store=config.SAMPLING.store, xla=config.COMPUTE.xla_gan,
+                loaded, classifier, batch_size=config.SAMPLING.batch_size, store=config.SAMPLING.store,
+                normalize=inputs.script.DATA.normalize, xla=config.COMPUTE.xla_gan,
             )  # fmt: skip
         return self._first.with_generator(state)

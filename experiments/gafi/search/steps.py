@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.gafi.search.candidate import Bench, Pools, reuse, run_candidate
+from experiments.gafi.search.candidate import Bench, open_pool, reuse, run_candidate
 from experiments.gafi.search.chain import Chain, Locate, candidates_of, check_same, results_of
 from experiments.gafi.search.inputs import Gan, Inputs
 from experiments.gafi.search.ledger import Candidate, CandidateResult, read_result, write_tables
@@ -75,7 +75,8 @@ def run_step(
     todo = [wanted[name] for name, result in results.items() if result is None]
     earlier = _earlier(chain, step, locate) if todo else {}
     trained = [candidate for candidate in todo if candidate.key not in earlier]
-    pools = Pools() if step == "threshold" and len(trained) > 1 else None
+    share = step == "threshold" and len(trained) > 1
+    pool = open_pool(bench(), trained[0].source) if share else None
     with hooks.progress(sum(candidate.epochs for candidate in trained)) as bar:
         for candidate in todo:
             hooks.check_stop()
@@ -85,7 +86,7 @@ def run_step(
                 result = reuse(candidate, result, source=home, folder=target)
             else:
                 result = run_candidate(
-                    candidate, bench(), folder=target, work=work, pools=pools, check_stop=hooks.check_stop,
+                    candidate, bench(), folder=target, work=work, pool=pool, check_stop=hooks.check_stop,
                     progress=lambda row: bar.advance() if bar else None,
                 )  # fmt: skip
             results[candidate.name] = result
