@@ -2,6 +2,7 @@
 
 The step takes the whole state as arguments, so a search over dozens of candidates compiles once. Images
 stay on the device as they are stored (uint8 or float32); decoding and augmentation are part of the step.
+With XLA, TensorFlow draws other random numbers from the same key, hence other augmentations.
 """
 
 from __future__ import annotations

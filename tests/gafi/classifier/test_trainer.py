@@ -86,7 +86,7 @@ def test_the_compiled_step_does_what_the_same_step_does_uncompiled():
 
 @pytest.mark.slow
 def test_xla_does_what_the_uncompiled_step_does():
-    trainer = make_trainer(aug=AugSection(), compute=ComputeSection(xla_classifier=True))
+    trainer = make_trainer(compute=ComputeSection(xla_classifier=True))  # XLA draws other random numbers
     np.testing.assert_allclose(run_steps(trainer, trainer.step), run_steps(trainer, trainer._step), rtol=1e-4)
 
 
