@@ -44,7 +44,7 @@ class Conv2x2(keras.Layer):
     def call(self, x: Tensor) -> Tensor:
         y = ops.conv(x, ops.cast(self.kernel.value, x.dtype), padding="same")
         y = ops.relu(y + ops.cast(self.bias.value, x.dtype))
-        return ops.max_pool(y, 2)
+        return ops.max_pool(y, 2, 2)  # strides are given: without them Keras 3.15 fails on JAX
 
 
 class SimpleNet(keras.Model):
