@@ -117,11 +117,7 @@ def as_text(plan: Plan) -> str:
     left = sum(due)
     lines = [f"{plan.system}, scale {plan.scale}, seed {plan.seed}: {left} of {len(due)} stages to do", ""]
     lines += table([header, *rows])
-    need = (
-        f"about {size_text(plan.disk_bytes)} needed for targets and queries"
-        if plan.disk_bytes
-        else "little needed"
-    )
+    need = f"about {size_text(plan.disk_bytes)} needed" if plan.disk_bytes else "little needed"
     lines += ["", f"disk:  {size_text(plan.free_bytes)} free, {need} ({plan.folder})"]
     lines += [f"GPUs:  {', '.join(plan.gpus) or 'none'}"]
     lines += [

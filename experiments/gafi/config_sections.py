@@ -16,7 +16,6 @@ Network = Literal[
     "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202", "simple"
 ]
 Step = Literal["all", "ckpt", "stddev", "threshold", "best"]
-SEARCH_STEPS = ("ckpt", "stddev", "threshold", "best")  # in order; each reads what the one before it chose
 
 # Published: inclusive ranges (start, end, step); tests/gafi compares them with their text form.
 CKPT_EPOCHS = tuple(range(150, 501, 10))
@@ -188,11 +187,6 @@ class PipelineSection:
                 what = f"`PIPELINE.threshold_search` holds {value:g}"
                 raise ValueError(f"{what}; a threshold is at least 0 and below 1")
         check_sampling("PIPELINE", self)
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """The steps that are asked for, in the order in which they are done."""
-        return SEARCH_STEPS if "all" in self.steps else tuple(s for s in SEARCH_STEPS if s in self.steps)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from experiments.gafi.config_sections import (
     MultiGanScript,
     PipelineScript,
 )
-from experiments.gafi.search.plan import FOLDERS
 
 MULTIGAN = "MultiGAN"  # beside the GANs of a data set
 PIPELINE = "pipeline"  # in a GAN's folder
@@ -92,11 +91,6 @@ def candidate_name(
 def search_folder(gan: Path, candidates: str) -> Path:
     """Where the search on a GAN lies; `candidates` as of `candidate_name`."""
     return gan / PIPELINE / candidates
-
-
-def step_folder(gan: Path, candidates: str, step: str) -> Path:
-    """Where a step of that search lies: ckpt_optimization, ..., best_hyperparameters."""
-    return search_folder(gan, candidates) / FOLDERS[step]
 
 
 def multigan_folder(script: MultiGanScript, candidates: str, seeds: Iterable[int]) -> Path:

@@ -140,7 +140,7 @@ def test_grids_are_ranges_or_lists():
 
 def test_lists_of_names_are_separated_by_commas():
     assert settings("pipeline", "--steps", "ckpt,stddev").PIPELINE.steps == ("ckpt", "stddev")
-    assert settings("pipeline", "--steps", "all").PIPELINE.wanted == ("ckpt", "stddev", "threshold", "best")
+    assert settings("pipeline", "--steps", "all").PIPELINE.steps == ("all",)
     assert settings("multigan", "--gan_names", "a_seed1_x,b_seed2_x").PIPELINE.gan_names == (
         "a_seed1_x",
         "b_seed2_x",

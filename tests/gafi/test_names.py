@@ -114,9 +114,7 @@ def test_folders_of_a_search_and_of_a_multigan():
     script = PipelineScript(RUN=RunSection(extra_name="mine"))
     candidates = names.candidate_name(script, class_samples=4000)
     assert candidates == "resnet20_4000classSamples_bs128_sgdw_erasing_mine"
-    assert names.step_folder(Path("g"), candidates, "best") == Path(
-        "g/pipeline/resnet20_4000classSamples_bs128_sgdw_erasing_mine/best_hyperparameters"
-    )
+    assert names.search_folder(Path("g"), candidates) == Path("g/pipeline", candidates)
     multi = MultiGanScript()
     plain = names.candidate_name(multi, class_samples=4000)
     assert names.multigan_folder(multi, plain, [42, 137]) == Path(
