@@ -111,6 +111,7 @@ def fit(
             if all(row[f"{split}_accuracy"] > earlier[f"{split}_accuracy"] for earlier in history):
                 save_arrays(work / f"best_{split}.npz", to_arrays(trainer.model, state.model))
         history.append({**row, **samples.stats})
+        del samples  # so that the provider can let it go before it makes the next one
         if keep_epochs_dir is not None:
             save_arrays(keep_epochs_dir / f"epoch_{epoch:03d}.npz", to_arrays(trainer.model, state.model))
         # After a kill the best weights may be newer than the state; repeated epochs write the same bytes.
