@@ -19,7 +19,7 @@ reproduce-solid: ## SOLID: meshes, rooms -> rendered store -> pre-trained and fi
 reproduce-dense-detector: ## the small single-stage detector: annotations -> training -> AP
 	@$(RUN) reproduce dense-detector
 
-reproduce-gafi: ## GaFi: generators -> filtered pictures -> classifiers that never saw a real one -> accuracy
+reproduce-gafi: ## GaFi: GANs, filtered pictures, classifiers that never saw a real one
 	@$(RUN) reproduce gafi
 
 reproduce: ## every paper that is here, one after the other, then the report
