@@ -56,11 +56,11 @@ from experiments.gafi.sampling.recycle import RecycleProvider
 from experiments.gafi.sampling.score import Scorer, Segment
 from suite.errors import guard
 
-EMBEDDING = 6.0  # factor of the generator's class embedding
+EMBEDDING = 400.0  # factor of the generator's class embedding
 STDDEV, SEED = 1.25, 0
 RULE = {"cap": None, "fallback": "error"}
 FITTED = 60  # images per class that the classifier's last layer is fitted to
-LOGITS = 8.0  # distance between the fitted logits of the wanted class and of the others
+LOGITS = 20.0  # distance between the fitted logits of the wanted class and of the others
 NUM_VAL = 1000  # images that a candidate is evaluated on
 STORES = {"fill": "float32", "uint8": "uint8"}
 
