@@ -43,7 +43,7 @@ report: ## one page that leads to the report of every run
 fetch-meshes: ## download more meshes for SOLID (300 MB, by digest) into data/packages
 	@$(RUN) fetch-meshes
 
-fetch-fashion-mnist: ## download a data set of GaFi; also fetch-cifar10, -cifar100, -cinic10, -dermamnist
+fetch-fashion-mnist: ## a data set of GaFi; also fetch-cifar10, -cifar100, -cinic10, -dermamnist
 	@$(RUN) fetch-data fashion-mnist
 
 # Named in the line above: help has room for one.
