@@ -55,12 +55,12 @@ def test_five_compiled_steps_have_the_losses_of_eager_ones(trainers, eager, xla)
 def test_half_precision_steps_are_finite_keep_float32_weights_and_come_close(eager, precision):
     settings = script(g_depth=1, d_depth=1, data={"image_size": SIZE}, lr=2e-4)
     trainer = GanTrainer(settings, ComputeSection(precision=precision), num_classes=3, channels=1, seed=5)
-    assert trainer.networks.generator.compute_dtype == precision.removeprefix("mixed_")
     state = trainer.initial()
     found = losses_of(trainer, trainer.step.compute)
     assert all(ops.dtype(value) == "float32" for value in (*state.generator.trainable, *state.ema.other))
-    # bfloat16 keeps 8 bits of a number; logits of this network are of the size of 1.
-    np.testing.assert_allclose(found[0], eager[0], atol=0.1)
+    assert (found[0] != eager[0]).any()
+    # bfloat16 keeps 8 bits of a number, and losses are of the size of 10.
+    np.testing.assert_allclose(found[0], eager[0], rtol=0.05, atol=0.1)
 
 
 def test_trainers_of_two_seeds_begin_from_other_weights_and_one_seed_from_the_same():
