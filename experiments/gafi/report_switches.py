@@ -25,6 +25,7 @@ SWITCHES = (
     Switch("SEARCH.selection_split", "test", "the pictures that are reported also choose: CAS is flattered"),
     Switch("SEARCH.common_random_numbers", False, "candidates differ by the luck of their latents, too"),
     Switch("gan.DATA.merge_train_val", True, "the GAN learns from the pictures that choose afterwards"),
+    Switch("gan.RUN.fixed_seed", True, "every epoch of a GAN sees the same latents, whatever its seed"),
     Switch("SAMPLING.max_attempts", 0, "a class that is never accepted is drawn for ever"),
     Switch("SAMPLING.fallback", "unfiltered", "what fills a class when the attempts are spent"),
     Switch("SAMPLING.multigan_streams", "shared", "in the first epoch all GANs get the same latents"),

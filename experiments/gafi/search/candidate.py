@@ -201,14 +201,14 @@ def _make(candidate: Candidate, at: int, bench: Bench, pool: PoolCache | None, n
     return make
 
 
-def own_stream(stream: StreamKey, step: str) -> StreamKey:
-    """The stream of a step without common random numbers; "" changes nothing.
+def own_stream(stream: StreamKey, name: str) -> StreamKey:
+    """The stream of a candidate without common random numbers; the name "" changes nothing.
 
     As published, the first set of every run comes from the seed of the run, those after it from another one.
     """
-    if not step or stream.recycle == 0:
+    if not name or stream.recycle == 0:
         return stream
-    return replace(stream, seed=(stream.seed << 32) + stream_id(step))
+    return replace(stream, seed=(stream.seed << 32) + stream_id(name))
 
 
 class _Noted:

@@ -81,12 +81,14 @@ class Chain:
 
     def _candidate(self, step: str, source: Source) -> Candidate:
         is_best = step == "best"
+        # Without common random numbers each candidate has its own, as published; not one stream for a step.
+        own = f"{step}/{source.epoch}/{source.stddev}/{source.threshold}"
         return Candidate(
             step=step, sources=(source,), classifier=self.classifier,
             recycle_every=self.best_every if is_best else self.search_every,
             recycle_factor=self.recycle_factor, class_samples=self.class_samples,
             epochs=self.best_epochs if is_best else self.search_epochs,
-            seed=self.seed, stream="" if self.common_random_numbers else step, split=self.split,
+            seed=self.seed, stream="" if self.common_random_numbers else own, split=self.split,
             settings=self.settings,
         )  # fmt: skip
 

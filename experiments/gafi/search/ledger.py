@@ -57,7 +57,7 @@ class Candidate:
     class_samples: int  # pictures per class in a set, of all sources together
     epochs: int  # of the classifier that is trained
     seed: int  # effective seed of the run
-    stream: str = ""  # "" with common random numbers, else the step: part of the random stream
+    stream: str = ""  # "" with common random numbers, else its own: part of the random stream
     split: str  # real pictures that judge: val or test
     settings: str  # key of the remaining settings that matter (optimiser, network, sampling, data)
 

@@ -63,12 +63,13 @@ def best_source(search: Path, gan: Gan) -> Source:
 def candidate_of(inputs: Inputs, sources: Sequence[Source]) -> Candidate:
     """The MultiGAN of these sources."""
     config, script = inputs.config, inputs.script
+    common = config.SEARCH.common_random_numbers
     return Candidate(
         step="multigan", sources=tuple(sources), classifier=inputs.classifier_digest,
         recycle_every=config.RECYCLE.best, in_turn=script.PIPELINE.one_gan_for_epoch,
         sharing=config.SAMPLING.multigan_streams, class_samples=inputs.class_samples,
-        epochs=script.OPTIMIZATION.epochs, seed=inputs.seed, split=config.SEARCH.selection_split,
-        settings=inputs.settings_key(),
+        epochs=script.OPTIMIZATION.epochs, seed=inputs.seed, stream="" if common else "multigan",
+        split=config.SEARCH.selection_split, settings=inputs.settings_key(),
     )  # fmt: skip
 
 

@@ -213,7 +213,7 @@ def test_real_pictures_are_all_of_them_where_a_set_would_have_more(bench):
     assert len(images) == bench.dataset.counts["train"]
 
 
-def test_a_step_of_its_own_stream_shares_the_first_set_alone(bench):
+def test_a_candidate_of_its_own_stream_shares_the_first_set_alone(bench):
     first = StreamKey(42, 0, 0)
     assert own_stream(first, "stddev") == own_stream(first, "") == first
     later = first.at(1)

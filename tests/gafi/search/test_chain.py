@@ -46,11 +46,15 @@ def test_with_common_random_numbers_a_winner_is_the_same_run_in_the_next_step():
     assert [c.key == winner.key for c in again.values()] == [True, False]  # stddev 1.0 and 1.2
 
 
-def test_without_them_each_step_draws_its_own_pictures():
+def test_without_them_each_candidate_draws_its_own_pictures():
     chain = replace(CHAIN, common_random_numbers=False)
-    winner = chain.candidates("ckpt", None)[1]
-    again = chain.candidates("stddev", winner.source)
-    assert winner.key not in {c.key for c in again.values()}
+    first = chain.candidates("ckpt", None)
+    source = first[1].source
+    every = [*first.values()]
+    for step in ("stddev", "threshold", "best"):
+        every += chain.candidates(step, source).values()
+    assert len({c.stream for c in every}) == len(every) and "" not in {c.stream for c in every}
+    assert len({c.key for c in every}) == len(every)
 
 
 def test_an_epoch_without_a_checkpoint_is_passed_over_and_keeps_its_place():
