@@ -75,7 +75,7 @@ def run_step(
     todo = [wanted[name] for name, result in results.items() if result is None]
     earlier = _earlier(chain, step, locate) if todo else {}
     trained = [candidate for candidate in todo if candidate.key not in earlier]
-    # Thresholds with latents of their own have the first set alone in common; a pool would hold all the others.
+    # Thresholds with latents of their own have the first set alone in common; a pool would keep all others.
     share = step == "threshold" and len(trained) > 1 and chain.common_random_numbers
     pool = open_pool(bench(), trained[0].source) if share else None
     with hooks.progress(sum(candidate.epochs for candidate in trained)) as bar:
