@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.gafi.classifier.loop import FitResult, FixedProvider, Provider, Samples, fit
-from experiments.gafi.classifier.trainer import ClassifierTrainer
+from experiments.gafi.classifier.trainer import ClassifierTrainer, as_device
 from experiments.gafi.data.dataset import Dataset
-from experiments.gafi.data.split import subset
 from experiments.gafi.nn.state import save_arrays, to_arrays
 from experiments.gafi.sampling.fill import FilteredSet, fill
 from experiments.gafi.sampling.latents import StreamKey
@@ -155,7 +154,8 @@ class _Made(NamedTuple):
 def provider_of(candidate: Candidate, bench: Bench, pool: PoolCache | None = None) -> Provider:
     """The training set of each epoch. Equal candidates get equal pictures, wherever they run."""
     if not candidate.sources:
-        return _Noted(candidate, FixedProvider(*real_subset(candidate, bench.dataset)), [])
+        images, labels = bench.dataset.splits["train"]
+        return _Noted(candidate, FixedProvider(as_device(images), labels), [])
     classes, notes = bench.dataset.num_classes, []
     makes = [_make(candidate, at, bench, pool, notes) for at in range(len(candidate.sources))]
     streams = [StreamKey(candidate.seed, source.index) for source in candidate.sources]
@@ -171,14 +171,6 @@ def provider_of(candidate: Candidate, bench: Bench, pool: PoolCache | None = Non
             sharing=candidate.sharing, one_gan_for_epoch=candidate.in_turn,
         )  # fmt: skip
     return _Noted(candidate, inner, notes)
-
-
-def real_subset(candidate: Candidate, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """(images, labels) of the train split: stratified, as many as a generated set has, or all of them."""
-    images, labels = dataset.splits["train"]
-    size = min(candidate.class_samples * dataset.num_classes, len(labels))
-    rows = subset(labels, size, seed=candidate.seed, stream="real")
-    return images[rows], labels[rows]
 
 
 def _make(candidate: Candidate, at: int, bench: Bench, pool: PoolCache | None, notes: list[_Made]) -> Make:

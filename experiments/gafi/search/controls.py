@@ -3,7 +3,7 @@
 unfiltered  no picture is rejected: what the filter is worth
 fixed       the first set stays: what renewing it is worth
 shuffled    labels permuted within each set: must end near chance, or the evaluation is wrong
-real        real training pictures instead of generated ones, as many: what the loop reaches at most
+real        all real training pictures instead of generated ones: must reach what C_real reaches
 """
 
 from __future__ import annotations
