@@ -33,7 +33,7 @@ from suite.tables import read_csv
 HERE = Path(__file__).resolve().parent
 MEANING = {
     "filtered": "chosen epoch, stddev and threshold; new pictures in every epoch",
-    "unfiltered": "the same epoch and stddev; every picture is kept",
+    "unfiltered": "the plain generator: the same epoch, stddev 1, every picture is kept",
     "multigan": "a share from each GAN, each at its own choice",
     "fixed": "filtered, but the first set of pictures is kept throughout",
     "shuffled": "filtered, labels shuffled: nothing is to be learnt",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.gafi.config import GafiConfig, ckpt_epochs, is_kept, search_epochs
 from experiments.gafi.data.locate import data_state
-from experiments.gafi.search.plan import ARMS, Shard, shards
+from experiments.gafi.search.plan import Shard, arm_shards, shards
 from suite.paths import data_path
 from suite.stage import Stage
 
@@ -64,8 +64,8 @@ def num_threshold(config: GafiConfig, inputs: Mapping[str, Path] | None = None) 
 
 
 def num_arms(config: GafiConfig, inputs: Mapping[str, Path] | None = None) -> int:
-    """Shards of `controls`: one per arm."""
-    return len(ARMS)
+    """Shards of `controls`: as many arms in each as the search has candidates in each of its."""
+    return len(arm_shards(config.SEARCH.candidates_per_shard))
 
 
 # --- disk ---

@@ -125,7 +125,7 @@ def test_overrides_win_over_the_scale_and_that_over_the_file_of_the_data_set():
 
 def test_what_a_scale_does_not_name_is_that_of_the_data_set():
     config = load("small")
-    assert config.gan.OPTIMIZATION.g_lr == 2e-4 and config.gan.DATA.merge_train_val
+    assert config.gan.OPTIMIZATION.g_beta2 == 0.999 and config.gan.DATA.merge_train_val
     assert not config.pipeline.DATA.merge_train_val
 
 
@@ -169,7 +169,7 @@ def test_named_seeds_win_over_those_of_the_multigan_file():
         ("pipeline.PIPELINE.threshold_search=[0.5, 1.0]", "a threshold is at least 0 and below 1"),
         ("pipeline.PIPELINE.stddev_search=[]", "empty grid"),
         ("pipeline.PIPELINE.ckpt_epochs=(5, 4, 1)", "empty grid"),
-        ("pipeline.PIPELINE.ckpt_epochs=[900]", "an empty grid: none of its epochs is kept of 1..8"),
+        ("pipeline.PIPELINE.ckpt_epochs=[900]", "an empty grid: none of its epochs is kept of 1..7"),
         ("pipeline.PIPELINE.ckpt_epochs=(1, 2)", "three numbers"),
         ("pipeline.PIPELINE.steps=[]", "`PIPELINE.steps` is empty"),
         ("pipeline.PIPELINE.steps=chpt", "'chpt'"),

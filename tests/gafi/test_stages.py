@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.gafi.config import CONFIGS, GafiConfig, ckpt_epochs
-from experiments.gafi.search.plan import ARMS
+from experiments.gafi.search.plan import ARMS, arm_shards
 from experiments.gafi.stages import STAGES, backend_name, gan_bytes, step_shards
 from suite.config import load_config
 
@@ -36,10 +36,12 @@ def test_the_shards_of_a_step_cover_every_candidate_of_every_gan_once(scale, per
         assert STAGES[step].num_shards(config) == len(shards)
 
 
-def test_train_gan_has_a_shard_per_gan_and_controls_one_per_arm():
+def test_train_gan_has_a_shard_per_gan_and_controls_deal_their_arms_evenly():
     config = load("paper")
     assert STAGES["train-gan"].num_shards(config) == 6
-    assert STAGES["controls"].num_shards(config) == len(ARMS)
+    assert sorted(sum(arm_shards(3), ())) == sorted(ARMS)
+    assert [len(arms) for arms in arm_shards(3)] == [2, 2]
+    assert STAGES["controls"].num_shards(config) == len(arm_shards(config.SEARCH.candidates_per_shard))
 
 
 def test_inputs_are_stages_before():
@@ -84,7 +86,7 @@ def changed(*overrides):
         ("SAMPLING.fallback=topk", {*LOOPS, "run-multigan"}),
         ("pipeline.OPTIMIZATION.lr=0.2", LOOPS),
         ("pipeline.PIPELINE.class_samples=30", LOOPS),
-        ("pipeline.PIPELINE.ckpt_epochs=[8]", {"ckpt"}),
+        ("pipeline.PIPELINE.ckpt_epochs=[6]", {"ckpt"}),
         ("pipeline.PIPELINE.stddev_search=[1.2]", {"stddev"}),
         ("pipeline.PIPELINE.threshold_search=[0.2]", {"threshold"}),
         ("multigan.OPTIMIZATION.lr=0.2", {"run-multigan"}),

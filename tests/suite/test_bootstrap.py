@@ -17,6 +17,8 @@ from suite.inspect_run import bootstrap
 ROOT = Path(__file__).resolve().parents[2]
 b = bootstrap()
 
+COMPILED = ".tox/clay/bin/python -m compileall -qq -j 0 .tox/clay/lib"  # always last
+
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -30,7 +32,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(b, "ensure_uv", lambda: tmp_path / "uv")
     monkeypatch.setattr(b, "uv_environment", lambda: dict(os.environ))
     monkeypatch.setattr(
-        b, "run", lambda command, env=None: pretend(tmp_path, [str(word) for word in command])
+        b, "run",
+        lambda command, env=None, *, must_succeed=True: pretend(tmp_path, [str(word) for word in command]),
     )
     return tmp_path
 
@@ -56,26 +59,27 @@ def test_an_environment_is_built_once_from_hashes_alone(repository):
         "uv venv --quiet --python 3.11 .tox/clay",
         "uv pip install --quiet --python .tox/clay/bin/python --require-hashes "
         "-r docker/clay/requirements.cpu.lock",
+        COMPILED,
     ]
     b.ensure("clay", "cpu")
-    assert len(built(repository)) == 2
+    assert len(built(repository)) == 3
 
 
 def test_a_changed_lock_another_flavour_or_a_killed_build_makes_it_anew(repository):
     b.ensure("clay", "cpu")
     (repository / "docker/clay/requirements.cpu.lock").write_text("six==1.17.1 --hash=sha256:0\n")
     b.ensure("clay", "cpu")
-    assert len(built(repository)) == 4
-    b.ensure("clay", "cuda")
     assert len(built(repository)) == 6
+    b.ensure("clay", "cuda")
+    assert len(built(repository)) == 9
     (repository / ".tox/clay/.lock-sha256").unlink()  # the stamp comes last, so a killed build has none
     (repository / ".tox/clay/half-installed").touch()
     b.ensure("clay", "cuda")
-    assert len(built(repository)) == 8
+    assert len(built(repository)) == 12
     assert not (repository / ".tox/clay/half-installed").exists()
     (repository / ".tox/clay/bin/python").unlink()  # the system's Python was upgraded away
     b.ensure("clay", "cuda")
-    assert len(built(repository)) == 10
+    assert len(built(repository)) == 15
 
 
 def test_packages_without_dependencies_and_a_last_script_count_too(repository):
@@ -83,10 +87,11 @@ def test_packages_without_dependencies_and_a_last_script_count_too(repository):
     (repository / "docker/clay/requirements.nodeps.lock").write_text("a==1 --hash=sha256:0\n")
     (repository / "docker/clay/install_clay.py").write_text("print()\n")
     b.ensure("clay", "cpu")
-    assert built(repository)[4:] == [
+    assert built(repository)[5:] == [
         "uv pip install --quiet --python .tox/clay/bin/python --require-hashes "
         "--no-deps -r docker/clay/requirements.nodeps.lock",
         ".tox/clay/bin/python docker/clay/install_clay.py",
+        COMPILED,
     ]
 
 

@@ -101,6 +101,8 @@ class GanStep:
         self.scale = LOSS_SCALE if half else 1.0
         self.g_optimizer, self.d_optimizer = optimizers_of(script)
         self._advance = jit(self.advance, xla=True) if xla else self.advance
+        if not xla:  # a function within the compiled one: its updates are traced once, not each anew
+            self._d_update = jit(self._d_update)
         self._compiled = jit(self.compute, donate=(0,))
 
     def __call__(

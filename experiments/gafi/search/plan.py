@@ -17,7 +17,7 @@ FOLDERS = {  # published names
     "threshold": "threshold_optimization",
     "best": "best_hyperparameters",
 }
-ARMS = ("unfiltered", "fixed", "shuffled", "real")  # of the controls, one shard each
+ARMS = ("unfiltered", "fixed", "shuffled", "real")  # of the controls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,12 @@ def shards(num_gans: int, num_candidates: int, per_shard: int) -> tuple[Shard, .
         for gan in range(num_gans)
         for start in range(0, num_candidates, per_shard)
     )
+
+
+def arm_shards(per_shard: int) -> tuple[tuple[str, ...], ...]:
+    """The arms of each shard of the controls: up to `per_shard`, evenly dealt."""
+    count = -(-len(ARMS) // per_shard)
+    return tuple(ARMS[number::count] for number in range(count))
 
 
 def parse_steps(value: str | Sequence[str]) -> tuple[str, ...]:

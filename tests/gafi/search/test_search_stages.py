@@ -15,7 +15,7 @@ import pytest
 
 from experiments.gafi.search.controls import candidate_of
 from experiments.gafi.search.ledger import read_ledger
-from experiments.gafi.search.plan import ARMS, FOLDERS, STEPS
+from experiments.gafi.search.plan import FOLDERS, STEPS, arm_shards
 from experiments.gafi.search.selection import best_result
 from suite.errors import BadInput
 from suite.manifest import file_digest
@@ -128,10 +128,10 @@ def test_the_multigan_takes_each_generator_at_its_own_best(run):
 def test_every_control_is_the_best_triple_of_the_first_gan(run):
     run, _ = run
     best = ledger(run, "best", 0)[0].candidate
-    for shard, arm in enumerate(ARMS):
-        (row,) = read_ledger(run.folder / "controls" / f"{shard:05d}")
-        assert row.candidate == candidate_of(arm, best)
-        assert (run.folder / "controls" / f"{shard:05d}" / arm / "best.npz").is_file()
+    for shard, arms in enumerate(arm_shards(run.config.SEARCH.candidates_per_shard)):
+        folder = run.folder / "controls" / f"{shard:05d}"
+        assert [row.candidate for row in read_ledger(folder)] == [candidate_of(arm, best) for arm in arms]
+        assert all((folder / arm / "best.npz").is_file() for arm in arms)
 
 
 @pytest.mark.slow
