@@ -100,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     clean.add_argument("--force", action="store_true", default=bool(setting("FORCE", "")), help="do not ask")
     test = add("test", _test, "the test suite, each part in its own environment")
     test.add_argument(
-        "parts", nargs="*", default=["lint", "suite", "blender", "detectron2"], help="environments of tox.ini"
+        "parts", nargs="*", help="environments of tox.ini; default: those of its env_list"
     )
     return parser
 

@@ -140,10 +140,10 @@ def images(toolchain: str, *, accel: str) -> int:
 
 
 def test(parts: Sequence[str]) -> int:
-    """The parts of tox.ini, by the tox of the suite's own environment."""
+    """The parts of tox.ini, or those of its `env_list`, by the tox of the suite's own environment."""
     known = ["lint", "suite", *toolchains()]
     for part in parts:
         if part not in known:
             raise BadInput(f"no test environment {part!r}", fix=f"choose from {', '.join(known)}")
     python = environment_python("suite", "cpu")
-    return call([python, "-m", "tox", "run", "-q", "-e", ",".join(parts)])
+    return call([python, "-m", "tox", "run", "-q", *(["-e", ",".join(parts)] if parts else [])])
