@@ -99,9 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     clean = add("clean", _clean, "show what would be deleted below RUNS_DIR, ask, delete; never data/")
     clean.add_argument("--force", action="store_true", default=bool(setting("FORCE", "")), help="do not ask")
     test = add("test", _test, "the test suite, each part in its own environment")
-    test.add_argument(
-        "parts", nargs="*", help="environments of tox.ini; default: those of its env_list"
-    )
+    test.add_argument("parts", nargs="*", help="environments of tox.ini; default: those of its env_list")
     return parser
 
 

@@ -101,7 +101,7 @@ def test_a_scale_of_the_chain_is_a_file_too(script):
     config = settings_of(script, parser_of(script).parse(words))
     assert getattr(config, script).RUN.seed == 9 and config.COMPUTE.threads == 3
     assert [getattr(config, other).RUN.seed for other in SCRIPTS if other != script] == [42, 42, 42]
-    assert config.SUBSET.train == 1000
+    assert config.SUBSET.train == 2000
 
 
 @pytest.mark.parametrize("text", [*TRUE, "True", "YES", "T"])

@@ -13,8 +13,9 @@ leaves the average out; `LOSS` chooses the loss and R1. `acml_steps` only makes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -100,10 +101,11 @@ class GanStep:
         self.networks, self.script = networks, script
         self.scale = LOSS_SCALE if half else 1.0
         self.g_optimizer, self.d_optimizer = optimizers_of(script)
-        self._advance = jit(self.advance, xla=True) if xla else self.advance
-        if not xla:  # a function within the compiled one: its updates are traced once, not each anew
-            self._d_update = jit(self._d_update)
-        self._compiled = jit(self.compute, donate=(0,))
+        if xla:
+            advance = jit(self.advance, xla=True)
+        else:  # a function within the compiled one: the updates of D are traced once, not each anew
+            advance = partial(self.advance, d_update=jit(self._d_update))
+        self._compiled = jit(partial(self.compute, advance=advance), donate=(0,))
 
     def __call__(
         self, state: GanState, images: Tensor, labels: Tensor, index: Tensor, keys: Tensor
@@ -111,9 +113,10 @@ class GanStep:
         return self._compiled(state, images, labels, index, keys)
 
     def compute(
-        self, state: GanState, images: Tensor, labels: Tensor, index: Tensor, keys: Tensor
-    ) -> tuple[GanState, Tensor]:
-        """The step as plain operations; `__call__` runs it compiled."""
+        self, state: GanState, images: Tensor, labels: Tensor, index: Tensor, keys: Tensor,
+        *, advance: Callable | None = None,
+    ) -> tuple[GanState, Tensor]:  # fmt: skip
+        """The step as plain operations; `__call__` runs it compiled, `advance` in parts."""
         real, wanted = ops.take(images, index, axis=0), ops.take(labels, index, axis=0)
         if self.script.DATA.horizontal_flip:
             real = flip(real, keys[1])
@@ -128,17 +131,18 @@ class GanStep:
             d_draws.append(self._draw(reals[-1][1], keys[0], number))
         for number in range(count, count + settings.g_updates_per_step):
             g_draws.append(self._draw(wanted, keys[0], number))
-        return self._advance(state, reals, d_draws, g_draws)
+        return (advance or self.advance)(state, reals, d_draws, g_draws)
 
     def advance(
-        self, state: GanState, reals: list[Batch], d_draws: list[Batch], g_draws: list[Batch]
-    ) -> tuple[GanState, Tensor]:
+        self, state: GanState, reals: list[Batch], d_draws: list[Batch], g_draws: list[Batch],
+        *, d_update: Callable | None = None,
+    ) -> tuple[GanState, Tensor]:  # fmt: skip
         """All updates of a step.
 
         reals: (images, labels) of each D update; d_draws, g_draws: (latents, labels) of each update's fakes.
         """
         for real, draw in zip(reals, d_draws, strict=True):
-            state, d_losses = self._d_update(state, real, draw)
+            state, d_losses = (d_update or self._d_update)(state, real, draw)
         for draw in g_draws:
             state, g_loss = self._g_update(state, draw)
         state = self._average(state._replace(step=state.step + 1))
