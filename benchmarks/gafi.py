@@ -14,9 +14,8 @@ latents:
     uint8       the same with images stored in 8 bits
 
     a stage     one candidate per threshold, each trained for some epochs with a set renewed every few: the
-    host
-                loop makes every set anew and compiles every classifier, ours scores each stream once for all
-                thresholds (PoolCache) and compiles once
+                host loop makes every set anew and compiles every classifier, ours scores each stream once
+                for all thresholds (PoolCache) and compiles once
 
 Before anything is timed the sets are compared: equal images up to rounding. Then the ways take turns, so
 that a busy machine slows all; the medians are shown. First calls, which compile, are not timed in the first

@@ -22,6 +22,7 @@ from experiments.gafi.classifier.trainer import ClassifierTrainer
 from experiments.gafi.config import GafiConfig, effective_seed, seed_of_name
 from experiments.gafi.config_sections import ClsPre, DataSection, GanScript
 from experiments.gafi.data.dataset import Dataset, read_dataset
+from experiments.gafi.flags import PROGRAM
 from experiments.gafi.nn import backend
 from experiments.gafi.nn.state import from_arrays, load_arrays
 from experiments.gafi.search import stages as search
@@ -41,7 +42,6 @@ from suite.stage import STOP
 
 CONFIG = "config.json"  # published name: all settings of a MultiGAN
 TEST = "test.json"  # accuracy on the test pictures, in the folder of the classifier
-PROGRAM = "python -m experiments.gafi"
 
 
 def run_pipeline(config: GafiConfig, *, device: str, force: bool) -> Iterator[str]:

@@ -20,14 +20,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from experiments.gafi.config import CONFIG
-from experiments.gafi.flags import Parser, add_flags, settings_of
+from experiments.gafi.flags import PROGRAM, Parser, add_flags, settings_of
 from experiments.gafi.stages import STAGES
 from suite import stage_cli
 from suite.errors import BadInput, Missing, guard
 from suite.provenance import ROOT
 from suite.stage import STOP
 
-PROGRAM = "python -m experiments.gafi"
 BY_HAND = {  # command: (script, what it does)
     "train-classifier": ("classifier", "the classifier of real pictures"),
     "train-gan": ("gan", "one GAN"),
@@ -109,8 +108,12 @@ def _by_hand(verb: str, words: Sequence[str]) -> int:
         args.override.append(f"SUBSET.folder={args.data_dir}")
     config = settings_of(BY_HAND[verb][0], args)
     STOP.install()
-    for line in command_of(verb)(config, device=args.device, force=args.force):
-        print(line, flush=True)
+    try:
+        for line in command_of(verb)(config, device=args.device, force=args.force):
+            print(line, flush=True)
+    except ModuleNotFoundError as error:
+        fix = "use .tox/tensorflow/bin/python (python3 workflow/bootstrap.py tensorflow makes it), or Docker"
+        raise Missing(f"{sys.executable} has no {error.name}", fix=fix) from None
     return 0
 
 
@@ -150,9 +153,8 @@ def _report(words: Sequence[str]) -> int:
     """Bring the page of a run up to date, where everything before it is done."""
     parser = Parser(prog=f"{PROGRAM} report", description=CHAIN["report"], allow_abbrev=False)
     parser.add_argument("--scale", default=os.environ.get("SCALE") or "smoke", help="default $SCALE or smoke")
-    parser.add_argument(
-        "--seed", type=int, default=int(os.environ.get("SEED") or 0), help="default $SEED or 0"
-    )
+    # The default is a text, so that a wrong $SEED is refused like a wrong flag.
+    parser.add_argument("--seed", type=int, default=os.environ.get("SEED") or "0", help="default $SEED or 0")
     parser.add_argument("-o", "--override", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse(words)
     from suite.inspect_run import inspect
@@ -160,13 +162,8 @@ def _report(words: Sequence[str]) -> int:
 
     run = Run(system="gafi", scale=args.scale, seed=args.seed, overrides=tuple(args.override))
     left = [state.name for state in inspect(run) if not state.is_done and state.name != "report"]
-    command = [
-        "--scale",
-        args.scale,
-        "--seed",
-        str(args.seed),
-        *(w for o in args.override for w in ("-o", o)),
-    ]
+    overrides = [word for text in args.override for word in ("-o", text)]
+    command = ["--scale", args.scale, "--seed", str(args.seed), *overrides]
     if left:
         fix = f"{PROGRAM} reproduce {' '.join(command)}"
         raise Missing(f"{run.name}: not done yet: {', '.join(left)}", fix=fix)

@@ -165,11 +165,13 @@ def _with_gan_seeds(tree: dict[str, Any]) -> dict[str, Any]:
     compute = tree.get("COMPUTE")
     multigan = tree.get("multigan")
     if compute is not None and not isinstance(compute, Mapping) or not isinstance(multigan, Mapping):
-        return tree  # for the type check to name
+        return tree  # for the type check to name, as below
     if compute and compute.get("gan_seeds") is not None:
         return tree
     section = multigan.get("PIPELINE")
     names = section.get("gan_names") if isinstance(section, Mapping) else None
+    if names is not None and not isinstance(names, (list, tuple)):
+        return tree
     seeds = [seed_of_name(str(name)) for name in names or ()]
     return merge(tree, {"COMPUTE": {"gan_seeds": seeds}})
 
@@ -235,9 +237,9 @@ def search_epochs(config: GafiConfig) -> int:
     return config.SEARCH.epochs or config.pipeline.OPTIMIZATION.epochs
 
 
-def max_attempts(config: GafiConfig, filtering_attempts: int) -> int:
-    """Rounds that a class may take: what PIPELINE says, or our cap where it says -1. 0: no limit."""
-    return config.SAMPLING.max_attempts if filtering_attempts == -1 else filtering_attempts
+def max_attempts(config: GafiConfig, filtering_attempts: int) -> int | None:
+    """Rounds that a class may take: what PIPELINE says, or our cap where it says -1. None: no limit."""
+    return (config.SAMPLING.max_attempts or None) if filtering_attempts == -1 else filtering_attempts
 
 
 def is_kept(epoch: int, *, epochs: int | None, keep_every: int) -> bool:

@@ -186,7 +186,7 @@ class PipelineSection:
             if not 0 <= value < 1:
                 what = f"`PIPELINE.threshold_search` holds {value:g}"
                 raise ValueError(f"{what}; a threshold is at least 0 and below 1")
-        check_sampling("PIPELINE", self)
+        check_sampling(self)
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class MultiGanSection:
             raise ValueError("`PIPELINE.gan_names` names a GAN twice")
         if self.best_class_samples is not None:
             check_at_least("PIPELINE.best_class_samples", self.best_class_samples, 1)
-        check_sampling("PIPELINE", self)
+        check_sampling(self)
 
 
 @dataclass(frozen=True)
@@ -301,11 +301,11 @@ class MultiGanScript:
     RUN: RunSection = field(default_factory=RunSection)
 
 
-def check_sampling(section: str, settings: PipelineSection | MultiGanSection) -> None:
-    """What search and MultiGAN have in common."""
-    check_at_least(f"{section}.standing_stats_bs", settings.standing_stats_bs, 1)
+def check_sampling(settings: PipelineSection | MultiGanSection) -> None:
+    """What search and MultiGAN have in common in PIPELINE. Raises ValueError."""
+    check_at_least("PIPELINE.standing_stats_bs", settings.standing_stats_bs, 1)
     if settings.filtering_attempts < 1 and settings.filtering_attempts != -1:
-        what = f"`{section}.filtering_attempts` is {settings.filtering_attempts}"
+        what = f"`PIPELINE.filtering_attempts` is {settings.filtering_attempts}"
         raise ValueError(f"{what}, must be -1 or at least 1")
     if settings.class_samples is not None:
-        check_at_least(f"{section}.class_samples", settings.class_samples, 1)
+        check_at_least("PIPELINE.class_samples", settings.class_samples, 1)

@@ -30,14 +30,8 @@ from suite.config import build, merge, parse_override, read_tree, to_tree
 from suite.errors import BadInput
 
 WHERE = "command line"
-OURS = (
-    "SUBSET",
-    "SAMPLING",
-    "SEARCH",
-    "RECYCLE",
-    "COMPUTE",
-    "METRICS",
-)  # our sections, in every script's file
+PROGRAM = "python -m experiments.gafi"
+OURS = tuple(field.name for field in fields(GafiConfig) if field.name.isupper())  # may stand in any file
 
 
 def _same(section: str, *keys: str) -> dict[str, str]:

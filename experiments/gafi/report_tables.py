@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.gafi.report_switches import value_of
 from suite.config import to_tree
 
 PUBLISHED = Path(__file__).resolve().parent / "published.csv"
@@ -53,7 +54,7 @@ def published_value(table: str, dataset: str) -> tuple[str, float | None]:
 def is_paper_scale(config: Any, paper: Any) -> bool:
     """Whether all settings that decide a figure are those of the published scale of the same data set."""
     here, there = to_tree(config), to_tree(paper)
-    return all(_dig(here, name) == _dig(there, name) for name in DECIDING)
+    return all(value_of(here, name) == value_of(there, name) for name in DECIDING)
 
 
 def comparisons(summary: dict[str, Any], *, at_paper_scale: bool) -> list[Comparison]:
@@ -100,9 +101,3 @@ def verdict(
     word = "within" if met else "above"
     note = "" if by == "test" else "; the published gap was chosen by test"
     return f"{word} published + {tolerance:g} points{note}"
-
-
-def _dig(tree: Any, dotted: str) -> Any:
-    for part in dotted.split("."):
-        tree = tree[part]
-    return tree

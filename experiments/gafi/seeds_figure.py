@@ -29,8 +29,17 @@ def accuracies(reports: Sequence[Path]) -> dict[str, list[float]]:
     return found
 
 
-def draw_accuracies(values: Mapping[str, Sequence[float]], *, title: str) -> str:
-    """SVG: a row per classifier with mean, sample standard deviation and the seeds as points."""
+def chance(report: Path) -> float | None:
+    """Accuracy of guessing: one over the classes in the table by class; None where a report has none."""
+    classes = {metric for (table, _, metric, _), _ in read_results(report / RESULTS) if table == "per class"}
+    return 1 / len(classes) if classes else None
+
+
+def draw_accuracies(values: Mapping[str, Sequence[float]], *, title: str, guessing: float | None) -> str:
+    """SVG: a row per classifier with mean, sample standard deviation and the seeds as points.
+
+    guessing: accuracy of chance, as a dotted line.
+    """
     rows = list(values)
 
     def draw(axes) -> None:
@@ -41,11 +50,13 @@ def draw_accuracies(values: Mapping[str, Sequence[float]], *, title: str) -> str
             axes.plot(seeds, [place] * len(seeds), ".", color="#1b2a49")
         axes.set_yticks(range(len(rows)), rows)
         axes.invert_yaxis()
-        axes.axvline(0.1, linestyle=":", color="grey")
+        if guessing is not None:
+            axes.axvline(guessing, linestyle=":", color="grey")
         axes.set_xlim(0, 1)
 
     size = (7.0, 0.4 * len(rows) + 1.2)
-    return str(plot(draw, title=title, x="accuracy on test; dotted: chance", size=size))
+    x = "accuracy on test" if guessing is None else "accuracy on test; dotted: chance"
+    return str(plot(draw, title=title, x=x, size=size))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         write_spreads(args.out / f"{runs.name}.csv", over_seeds(reports))
         title = f"{runs.name}: {len(reports)} seeds, mean and sample standard deviation"
-        text = draw_accuracies(accuracies(reports), title=title)
+        text = draw_accuracies(accuracies(reports), title=title, guessing=chance(reports[0]))
         (args.out / f"{runs.name}.svg").write_text(text + "\n", encoding="utf-8")
         return EXIT_OK
 

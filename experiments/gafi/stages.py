@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from experiments.gafi.config import GafiConfig, ckpt_epochs, is_kept, search_epochs
 from experiments.gafi.data.locate import data_state
-from experiments.gafi.search.plan import Shard, arm_shards, shards
+from experiments.gafi.search.plan import STEPS, Shard, arm_shards, shards
 from suite.paths import data_path
 from suite.stage import Stage
 
@@ -142,13 +143,9 @@ MULTIGAN = (
     "multigan.PIPELINE.apply_standing_stats", "multigan.PIPELINE.standing_stats_bs",
     "multigan.PIPELINE.filtering_attempts", "multigan.PIPELINE.class_samples",
 )  # fmt: skip
-EVERYTHING = (
-    "dataset", "classifier", "gan", "pipeline", "multigan", "SUBSET", "SAMPLING", "SEARCH", "RECYCLE",
-    "COMPUTE", "METRICS",
-)  # fmt: skip
+EVERYTHING = tuple(field.name for field in fields(GafiConfig))
 
 FOUND = ("import", "train-classifier", "train-gan")  # what every later stage reads
-SEARCH_STAGES = ("ckpt", "stddev", "threshold", "best")
 
 
 def _stage(name: str, summary: str, run: str, **facts: object) -> Stage:
@@ -212,13 +209,13 @@ STAGES = {
         ),
         _learns(
             "evaluate", "the test pictures, for the first time; quality of the generated ones",
-            "metrics.stage:run", inputs=(*FOUND, *SEARCH_STAGES, "run-multigan", "controls"),
+            "metrics.stage:run", inputs=(*FOUND, *STEPS, "run-multigan", "controls"),
             config=EVERYTHING,
         ),
         _stage(
             "report", "one offline page: samples, confidences, search curves, accuracies", "report:run",
             uses_gpu=False, version=1, config=EVERYTHING,
-            inputs=(*FOUND, *SEARCH_STAGES, "run-multigan", "controls", "evaluate"),
+            inputs=(*FOUND, *STEPS, "run-multigan", "controls", "evaluate"),
         ),
     )
 }  # fmt: skip

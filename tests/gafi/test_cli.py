@@ -141,6 +141,24 @@ def test_report_of_a_run_that_is_not_done_names_what_is_left(monkeypatch, tmp_pa
     assert "not done yet: import, train-classifier" in told and "reproduce --scale tiny --seed 0" in told
 
 
+def test_a_seed_in_the_environment_that_is_no_number_is_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("SEED", "first")
+    assert main(["report", "--scale", "tiny"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "argument --seed: invalid int value: 'first'" in told
+
+
+def test_a_python_without_the_framework_is_one_line_that_names_the_right_one(monkeypatch, capsys):
+    def command(config, **_):
+        raise ModuleNotFoundError("No module named 'keras'", name="keras")
+        yield
+
+    monkeypatch.setattr(cli, "command_of", lambda verb: command)
+    assert main(["train-gan"]) == 3
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "has no keras; use .tox/tensorflow/bin/python" in told
+
+
 def test_the_program_starts_without_a_framework_until_it_trains():
     code = (
         "import sys; sys.modules['keras'] = sys.modules['tensorflow'] = None\n"

@@ -186,6 +186,7 @@ def test_named_seeds_win_over_those_of_the_multigan_file():
         ("RECYCLE.factor=1.5", "`RECYCLE.factor` is 1.5"),
         ("SEARCH.selection_split=train", "choose one of val, test"),
         ("gan=3", "`gan` is 3; expected GanScript"),
+        ("multigan.PIPELINE.gan_names=3", "`multigan.PIPELINE.gan_names` is 3; expected tuple"),
         ("COMPUTE=3", "`COMPUTE` is 3; expected ComputeSection"),
     ],
 )
@@ -236,6 +237,7 @@ def test_precision_is_what_compute_says_unless_that_is_the_default():
 def test_minus_one_attempts_are_our_cap():
     config = load("smoke", "SAMPLING.max_attempts=77")
     assert (max_attempts(config, -1), max_attempts(config, 5)) == (77, 5)
+    assert max_attempts(load("smoke", "SAMPLING.max_attempts=0"), -1) is None
 
 
 def test_candidates_are_trained_as_long_as_the_final_classifier_unless_said():

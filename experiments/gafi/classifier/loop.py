@@ -30,7 +30,7 @@ class Samples:
 
     images: Tensor  # (n,H,W,C) uint8 or float32
     labels: Tensor  # (n,) integers
-    stats: Mapping[str, float] = field(default_factory=dict)  # columns of the history, always the same ones
+    stats: Mapping[str, Any] = field(default_factory=dict)  # columns of the history as JSON, always the same
 
 
 class Provider(Protocol):
@@ -113,7 +113,7 @@ def fit(
         history.append({**row, **samples.stats})
         del samples  # so that the provider can let it go before it makes the next one
         if keep_epochs_dir is not None:
-            save_arrays(keep_epochs_dir / f"epoch_{epoch:03d}.npz", to_arrays(trainer.model, state.model))
+            save_arrays(keep_epochs_dir / epoch_file(epoch), to_arrays(trainer.model, state.model))
         # After a kill the best weights may be newer than the state; repeated epochs write the same bytes.
         if epoch % trainer.compute.checkpoint_epochs == 0 or epoch == epochs:
             _save(trainer, work / STATE, state, {**identity, "history": history})
@@ -121,6 +121,11 @@ def fit(
         progress(history[-1])
     best = {split: _best(trainer, work, history, split) for split in evals}
     return FitResult(history, best, state)
+
+
+def epoch_file(epoch: int) -> str:
+    """Name of the network after the 1-based epoch."""
+    return f"epoch_{epoch:03d}.npz"
 
 
 def best_epoch(history: list[dict[str, Any]], split: str) -> int:
@@ -142,11 +147,14 @@ def _begin(
     if not path.exists():
         return state, []
     arrays = load_arrays(path)
-    meta = json.loads(str(arrays.pop("meta")))
-    history = meta.pop("history")
+    try:
+        meta = json.loads(str(arrays.pop("meta")))
+        history = meta.pop("history")
+        slots = [ops.convert_to_tensor(arrays.pop(f"slot/{i:05d}")) for i in range(len(state.slots))]
+    except (KeyError, json.JSONDecodeError):
+        meta = None
     if meta != identity:
         raise BadInput("the state of another training", file=path, fix="remove it, or give its settings")
-    slots = [ops.convert_to_tensor(arrays.pop(f"slot/{i:05d}")) for i in range(len(state.slots))]
     return TrainState(from_arrays(trainer.model, arrays, where=path), slots), history
 
 

@@ -27,7 +27,8 @@ from suite.manifest import file_digest, read_json, write_json
 from suite.tables import csv_text
 
 if TYPE_CHECKING:
-    from experiments.gafi.config import ClassifierScript, ComputeSection
+    from experiments.gafi.config_ours import ComputeSection
+    from experiments.gafi.config_sections import ClassifierModel, ClassifierScript
     from suite.stage import Context
 
 WEIGHTS, FACTS, HISTORY = "classifier.npz", "classifier.json", "history.csv"
@@ -131,17 +132,15 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def load_classifier(folder: Path, config: Any = None) -> LoadedClassifier:
+def load_classifier(folder: Path, wanted: ClassifierModel | None = None) -> LoadedClassifier:
     """(model, state) of a folder that `train` wrote, in float32.
 
-    config: settings whose `classifier.MODEL` the network must have (a GafiConfig), or a script's own
-    section MODEL; None: whatever the folder holds. Raises BadInput for a checkpoint of another architecture
-    and for weights whose digest is not the recorded one.
+    wanted: the section MODEL that the network must have; None: whatever the folder holds. Raises BadInput
+    for a checkpoint of another architecture and for weights whose digest is not the recorded one.
     """
     facts = read_facts(folder)
     found, path = facts["architecture"], folder / WEIGHTS
-    if config is not None:
-        wanted = config.classifier.MODEL if hasattr(config, "classifier") else config
+    if wanted is not None:
         for key in ("name", "width"):
             have, want = found[key], getattr(wanted, key)
             if have != want:

@@ -1,15 +1,16 @@
 """Train, validation and test as the stages read them: prepared when asked for, and each asking counted.
 
-dataset = read_dataset(ctx.inputs["import"], config.classifier.DATA, merged=False)
-dataset.x_train, dataset.y_train        # float32 (N, S, S, C), int64 (N,)
-dataset.splits.reads["test"]            # how often test pictures were asked for
+    dataset = read_dataset(ctx.inputs["import"], config.classifier.DATA, merged=False)
+    dataset.x_train, dataset.y_train        # float32 (N, S, S, C), int64 (N,)
+    dataset.splits.reads["test"]            # how often test pictures were asked for
 """
 
 from __future__ import annotations
 
-import json
+import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from experiments.gafi.data.preprocess import DataSettings, check_size, preproces
 from experiments.gafi.data.raw import Part, RawDataset
 from experiments.gafi.data.split import SPLIT_SEED, Partition, split, take
 from suite.errors import BadInput
+from suite.manifest import read_json
 from suite.seeds import item_rng
 
 ARRAYS, FACTS = "data.npz", "splits.json"  # what the stage `import` writes
+DESCRIBED = {"dataset", "class_names", "counts", "raw_size", "channels"}  # of FACTS: what is read here
+IMPORT_AGAIN = "run the stage `import` again"
 SPLITS = ("train", "val", "test")
 
 
@@ -155,20 +159,42 @@ def read_dataset(stage_folder: Path, data: DataSettings, *, merged: bool, as_uin
     merged: train and val together are train, test is val (what the published GANs learn from).
     as_uint8: pictures resized and padded but not scaled; `preprocess.scaled` is what is left to do.
     """
-    path = Path(stage_folder) / ARRAYS
-    try:
-        facts = json.loads((Path(stage_folder) / FACTS).read_text(encoding="utf-8"))
-        arrays = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        fix = "run the stage `import` again"
-        raise BadInput(f"cannot be read ({type(error).__name__})", file=path, fix=fix) from None
+    folder = Path(stage_folder)
+    facts = read_json(folder / FACTS)
+    if not isinstance(facts, dict) or not DESCRIBED <= facts.keys():
+        raise BadInput("is missing or damaged", file=folder / FACTS, fix=IMPORT_AGAIN)
     if facts["dataset"] != data.dataset:
         what = f"holds {facts['dataset']}, DATA.dataset is {data.dataset}"
-        raise BadInput(what, file=path, fix="run the stage `import` of this data set")
+        raise BadInput(what, file=folder / ARRAYS, fix="run the stage `import` of this data set")
     return _dataset(
-        arrays, data, tuple(facts["class_names"]), name=facts["dataset"], counts=facts["counts"],
-        side=facts["raw_size"], channels=facts["channels"], merged=merged, as_uint8=as_uint8,
+        _Archive(folder / ARRAYS), data, tuple(facts["class_names"]), name=facts["dataset"],
+        counts=facts["counts"], side=facts["raw_size"], channels=facts["channels"], merged=merged,
+        as_uint8=as_uint8,
     )  # fmt: skip
+
+
+class _Archive(Mapping[str, np.ndarray]):
+    """The arrays of `data.npz`, each read when it is asked for. Raises BadInput for a damaged one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._arrays = self._reading(lambda: np.load(path, allow_pickle=False))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._reading(lambda: self._arrays[name])
+
+    def __iter__(self):
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def _reading(self, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            what = f"cannot be read ({type(error).__name__})"
+            raise BadInput(what, file=self._path, fix=IMPORT_AGAIN) from None
 
 
 def count(partition: Partition) -> dict[str, int]:

@@ -95,28 +95,26 @@ def list_checkpoints(folder: Path) -> CheckpointIndex:
     if not isinstance(tree, dict) or tree.get("schema") != SCHEMA:
         fix = "run train-gan first, or check the path"
         raise BadInput("no readable index of checkpoints", file=path, fix=fix)
-    rows = tuple(Checkpoint(**row) for row in tree["checkpoints"])
     fields = {name: value for name, value in tree.items() if name not in ("schema", "checkpoints")}
-    index = CheckpointIndex(folder=path.parent, checkpoints=rows, **fields)
+    try:
+        rows = tuple(Checkpoint(**row) for row in tree["checkpoints"])
+        index = CheckpointIndex(folder=path.parent, checkpoints=rows, **fields)
+    except (KeyError, TypeError):
+        raise BadInput("a damaged index of checkpoints", file=path, fix="train this GAN again") from None
     for row in rows:
         _check_size(index.folder / row.file, row)
     return index
 
 
 def load_generator(
-    folder: Path,
-    epoch: int,
-    script: GanScript,
-    *,
-    generator: keras.Model | None = None,
-    precision: str = "float32",
+    folder: Path, epoch: int, script: GanScript, *, generator: keras.Model | None = None
 ) -> LoadedGenerator:
-    """The generator of a run folder after `epoch`.
+    """The generator of a run folder after `epoch`, in float32.
 
     script: settings whose MODEL must be that of the checkpoint. generator: a network built before (by this
-    function or `build_of`), so that many epochs share one network and what was compiled for it. precision:
-    a Keras dtype policy, of a network that is built here. Raises BadInput for an epoch that was not kept, a
-    file whose digest is not the listed one, and a checkpoint of another architecture.
+    function or `build_of`), so that many epochs share one network and what was compiled for it. Raises
+    BadInput for an epoch that was not kept, a file whose digest is not the listed one, and a checkpoint of
+    another architecture.
     """
     from experiments.gafi.nn.state import from_arrays, load_arrays
 
@@ -126,18 +124,18 @@ def load_generator(
     _check_model(index, script)
     if file_digest(path) != row.sha256:
         raise BadInput("is not the file that the index lists", file=path, fix="train this GAN again")
-    generator = build_of(index, script, precision=precision) if generator is None else generator
+    generator = build_of(index, script) if generator is None else generator
     state = from_arrays(generator, load_arrays(path), where=path)
     return LoadedGenerator(model=generator, state=state, checkpoint=row, index=index)
 
 
-def build_of(index: CheckpointIndex, script: GanScript, *, precision: str = "float32") -> keras.Model:
+def build_of(index: CheckpointIndex, script: GanScript) -> keras.Model:
     """The generator's network, with initial weights."""
     from experiments.gafi.nn.generator import build_generator
 
     return build_generator(
         script.MODEL, num_classes=index.num_classes, channels=index.channels, image_size=index.image_size,
-        seed=index.seed, normalize=index.normalize, precision=precision,
+        seed=index.seed, normalize=index.normalize,
     )  # fmt: skip
 
 

@@ -42,20 +42,12 @@ class EpochMeter:
     ) -> None:
         """generator: the network that is trained. classifier: a folder of `train-classifier`."""
         from experiments.gafi.classifier.stage import load_classifier
-        from experiments.gafi.metrics.features import classifier_extractor, file_extractor
+        from experiments.gafi.metrics.features import extractors
         from experiments.gafi.metrics.quality import Comparer, cut_to
-        from experiments.gafi.nn.classifiers import initial_state
-        from suite.paths import data_path
 
         self.run = config.gan.RUN
-        model, weights = load_classifier(classifier)
-        c_real = classifier_extractor("C_real features", model, weights)
-        random = classifier_extractor("random weights", model, initial_state(model, seed=seed % 2**32))
-        named = config.METRICS.extractor
-        extractor = c_real if named == "c_real" else file_extractor(data_path(named))
-        self.comparer = Comparer(
-            extractor, c_real, random, nearest=config.METRICS.nearest, num_classes=dataset.num_classes
-        )
+        networks = extractors(config.METRICS.extractor, *load_classifier(classifier), random_seed=seed)
+        self.comparer = Comparer(*networks, nearest=config.METRICS.nearest, num_classes=dataset.num_classes)
         count = min(config.METRICS.num_fakes, dataset.counts["val"])  # the published code cuts fakes to reals
         images, labels = cut_to(count, dataset.splits["val"], item_rng(seed, STREAM, 1))
         self.real = self.comparer.look(images, labels)

@@ -47,9 +47,3 @@ def confidence_histogram(scored: ScoredSet, *, bins: int = BINS) -> dict[str, li
     agrees, _ = np.histogram(scored.confidence[scored.agrees], edges)
     disagrees, _ = np.histogram(scored.confidence[~scored.agrees], edges)
     return {"edges": edges.tolist(), "agrees": agrees.tolist(), "disagrees": disagrees.tolist()}
-
-
-def num_duplicates(images: np.ndarray) -> int:
-    """Pictures (n, ...) that are bit for bit an earlier one of the set; the published filter makes some."""
-    rows = np.ascontiguousarray(images).reshape(len(images), -1)
-    return len(rows) - len({row.tobytes() for row in rows})

@@ -19,7 +19,9 @@ import numpy as np
 
 from suite.errors import BadInput
 from suite.manifest import file_digest
+from suite.paths import data_path
 
+C_REAL = "c_real"  # METRICS.extractor: the default
 BATCH = 256  # pictures in one call of a network
 
 
@@ -54,6 +56,22 @@ class Extractor:
             if p is not None:
                 probabilities.append(np.asarray(p[: len(batch)], dtype=np.float64))
         return Features(np.concatenate(features), np.concatenate(probabilities) if probabilities else None)
+
+
+def extractors(
+    named: str, model: Any, state: Any, *, random_seed: int
+) -> tuple[Extractor, Extractor, Extractor]:
+    """(what METRICS.extractor names, C_real, the same network with random weights).
+
+    model, state: C_real (classifier.stage.load_classifier). random_seed: of the random weights. Raises
+    BadInput.
+    """
+    from experiments.gafi.nn.classifiers import initial_state
+
+    c_real = classifier_extractor("C_real features", model, state)
+    extractor = c_real if named == C_REAL else file_extractor(data_path(named))
+    fresh = initial_state(model, seed=random_seed % 2**32)
+    return extractor, c_real, classifier_extractor("random weights", model, fresh)
 
 
 def classifier_extractor(name: str, model: Any, state: Any) -> Extractor:

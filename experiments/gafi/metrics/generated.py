@@ -13,18 +13,15 @@ from experiments.gafi.data.preprocess import scaled
 from experiments.gafi.figures import shown_classes
 from experiments.gafi.metrics import quality
 from experiments.gafi.metrics.acceptance import acceptance, confidence_histogram, kept
-from experiments.gafi.metrics.features import Extractor, classifier_extractor, file_extractor
+from experiments.gafi.metrics.features import extractors
 from experiments.gafi.metrics.outcome import gan_label, numbers
-from experiments.gafi.nn.classifiers import initial_state
 from experiments.gafi.sampling.fill import FilteredSet, fill
 from experiments.gafi.sampling.latents import StreamKey
 from experiments.gafi.search.ledger import Source
 from suite.manifest import write_json
-from suite.paths import data_path
 from suite.seeds import item_rng
 from suite.tables import csv_text
 
-C_REAL = "c_real"  # METRICS.extractor: the default
 MOST_SHEETS = 20  # classes whose pictures are shown
 STREAM = "gafi.evaluate"  # of latents that no candidate was trained on
 
@@ -125,13 +122,17 @@ class Against:
         self.normalize = config.pipeline.DATA.normalize
         self.quota = quality.per_class_quota(config.METRICS.num_fakes, data.counts["test"], data.num_classes)
         self.size = min(config.METRICS.num_fakes, data.counts["test"])
-        c_real, extractor, random_net = extractors(evaluation)
+        folder = evaluation.ctx.inputs["train-classifier"]
+        networks = extractors(
+            config.METRICS.extractor, *load_classifier(folder, config.classifier.MODEL),
+            random_seed=evaluation_seed(evaluation.seed),
+        )  # fmt: skip
         self.comparer = quality.Comparer(
-            extractor, c_real, random_net, nearest=config.METRICS.nearest, num_classes=data.num_classes
+            *networks, nearest=config.METRICS.nearest, num_classes=data.num_classes
         )
         self.real = self.comparer.look(*self.pictures_of("test"))
         self.note = (
-            f"Against {self.size:,} real test pictures, by {extractor.name}; generated sets have "
+            f"Against {self.size:,} real test pictures, by {networks[0].name}; generated sets have "
             f"{self.quota:,} pictures of each class. C_real was trained on real pictures and is the filter, "
             "too, so its features favour what is filtered. Compare rows of this page only."
         )
@@ -153,14 +154,3 @@ class Against:
         fake = self.comparer.look(quality.as_floats(made.images, normalize=self.normalize), made.labels)
         counts = {"duplicates": made.duplicates, "taken by fallback": int(made.stats.fallback.sum())}
         return {"row": name, "metrics": {**self.comparer.compare(self.real, fake), **counts}}
-
-
-def extractors(evaluation: Any) -> tuple[Extractor, Extractor, Extractor]:
-    """(C_real, what METRICS.extractor names, the same network with random weights)."""
-    config = evaluation.config
-    model, state = load_classifier(evaluation.ctx.inputs["train-classifier"], config)
-    c_real = classifier_extractor("C_real features", model, state)
-    named = config.METRICS.extractor
-    extractor = c_real if named == C_REAL else file_extractor(data_path(named))
-    fresh = initial_state(model, seed=evaluation_seed(evaluation.seed) % 2**32)
-    return c_real, extractor, classifier_extractor("random weights", model, fresh)

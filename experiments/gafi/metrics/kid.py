@@ -30,27 +30,6 @@ def kid(real: np.ndarray, fake: np.ndarray, *, chunk: int = CHUNK) -> float:
     return within - 2 * cross / (len(real) * len(fake))
 
 
-def kid_blocks(
-    real: np.ndarray, fake: np.ndarray, *, block: int, num_blocks: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Mean and standard error of KID over random blocks of `block` rows of each set, as it is mostly quoted.
-
-    Rows are drawn without replacement within a block. block >= 2, num_blocks >= 2, block <= both sizes.
-    """
-    if not 2 <= block <= min(len(real), len(fake)) or num_blocks < 2:
-        raise ValueError(
-            f"{num_blocks} blocks of {block} rows cannot be drawn from {len(real)} and {len(fake)}"
-        )
-    values = [
-        kid(
-            real[rng.choice(len(real), block, replace=False)],
-            fake[rng.choice(len(fake), block, replace=False)],
-        )
-        for _ in range(num_blocks)
-    ]
-    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(num_blocks))
-
-
 def _within(rows: np.ndarray, chunk: int) -> float:
     """Mean of k over pairs of different rows."""
     total = sum(float(polynomial_kernel(part, rows).sum()) for part in _chunks(rows, chunk))

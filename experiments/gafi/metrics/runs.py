@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.gafi.classifier.loop import epoch_file
 from experiments.gafi.metrics.cas import ClassScores, class_scores
 from experiments.gafi.search.candidate import BEST, EPOCHS
 from experiments.gafi.search.ledger import RESULT, CandidateResult, read_result
@@ -38,11 +39,6 @@ class FinishedRun:
     def judged(self) -> dict[int, float]:
         """{epoch: accuracy} on the split that chose."""
         return {row.epoch: row.split_accuracy for row in self.result.history}
-
-
-def epoch_file(epoch: int) -> str:
-    """Name of the weights after the 1-based epoch."""
-    return f"epoch_{epoch:03d}.npz"
 
 
 def finished_runs(stage_folder: Path) -> list[FinishedRun]:

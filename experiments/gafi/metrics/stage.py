@@ -16,8 +16,6 @@ Under SEARCH.selection_split=val the test pictures are read here for the first t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.gafi.classifier.stage import load_classifier, read_facts
@@ -37,6 +35,7 @@ from experiments.gafi.metrics.outcome import (
 )
 from experiments.gafi.metrics.runs import Judge, finished_runs, selection_rows, step_points
 from experiments.gafi.nn import backend
+from experiments.gafi.search import plan
 from experiments.gafi.search.selection import bias, first_max
 from experiments.gafi.search.stages import inputs_of
 from suite.manifest import write_json
@@ -45,7 +44,7 @@ from suite.tables import csv_text
 if TYPE_CHECKING:
     from suite.stage import Context
 
-STEPS = ("ckpt", "stddev", "threshold")
+STEPS = plan.STEPS[:-1]  # those with a grid
 CHOSEN = ("epoch", "stddev", "threshold")
 CONTROLS = {  # arm: name in tables
     "unfiltered": "unfiltered",
@@ -61,19 +60,14 @@ def run(ctx: Context) -> None:
     evaluation = Evaluation(ctx)
     summary, confusion = evaluation.accuracies()
     flattery = evaluation.bias(summary["real"]["accuracy"])
-    summary |= evaluation.pictures()
+    summary |= measure_pictures(evaluation)
     write_json(ctx.out / "summary.json", summary)
     write_json(ctx.out / "selection.json", {"steps": evaluation.search_steps(), "bias": flattery})
     write_json(ctx.out / "confusion.json", {"class_names": summary["class_names"], "rows": confusion})
     write_json(ctx.out / "curves.json", evaluation.curves())
-    write(ctx.out / "results.csv", result_rows(summary, flattery))
+    (ctx.out / "results.csv").write_text(csv_text(result_rows(summary, flattery)), encoding="utf-8")
     ctx.count("test_pictures", summary["counts"]["test"])
     ctx.count("classifiers", len(confusion))
-
-
-def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table as CSV."""
-    path.write_text(csv_text(rows), encoding="utf-8")
 
 
 class Evaluation:
@@ -153,7 +147,8 @@ class Evaluation:
         """The row of C_real, whose epoch its validation pictures chose, and its scores."""
         folder = self.ctx.inputs["train-classifier"]
         facts = read_facts(folder)
-        scores = self.judge(self.config.classifier, "test").scores(load_classifier(folder, self.config).state)
+        script = self.config.classifier
+        scores = self.judge(script, "test").scores(load_classifier(folder, script.MODEL).state)
         row = score_row(
             "real pictures", "real pictures", scores, real_accuracy=scores.accuracy,
             num_pictures=self.dataset.counts["test"], epoch=facts["best_epoch"], judged=facts["val_accuracy"],
@@ -223,7 +218,3 @@ class Evaluation:
         for name, _, run, _ in self.final():
             found.append(synthetic_curves(name, run, self.other[run.result.key], by=self.by))
         return found
-
-    def pictures(self) -> dict[str, Any]:
-        """Acceptance, histograms and sheets are written; returns their part of summary.json."""
-        return measure_pictures(self)

@@ -76,9 +76,7 @@ class SpectralLayer(keras.Layer):
             shape=self.shape, initializer=self._kernel_init(), name="kernel", dtype="float32"
         )
         if self.with_bias:
-            self.bias = self.add_weight(
-                shape=(outputs,), initializer="zeros", name="bias", dtype="float32"
-            )
+            self.bias = self.add_weight(shape=(outputs,), initializer="zeros", name="bias", dtype="float32")
         self.u = self.add_weight(
             shape=(1, outputs),
             initializer=self.init.uniform(f"{self.path}/u", float(np.sqrt(6.0 / (1 + outputs)))),
@@ -146,8 +144,8 @@ class SNImageConv(SNConv):
     """`SNConv` 3x3 to the few channels of an image. forward: (n,h,w,in) -> (n,h,w,out).
 
     Computed as the nine products of every pixel (a product of matrices) and a convolution with a constant
-    kernel that moves each to its place and adds: a convolution to
-    one channel leaves most of a CPU's lanes empty.
+    kernel that moves each to its place and adds: a convolution to one channel leaves most of a CPU's lanes
+    empty.
     """
 
     def __init__(self, *, name: str, inputs: int, outputs: int, init: Init, dtype: str):

@@ -39,15 +39,13 @@ class Sgd:
     """Momentum SGD; with `weight_decay` the SGDW of GaFi.
 
     `w <- w - d w;  v <- m v - lr g;  w <- w + m v - lr g` (Nesterov; without it `w <- w + v`), where d is
-    `weight_decay` (published: the relative decay grows as the rate falls) or, with `decay_times_lr`,
-    `lr * weight_decay` (the rule of Keras 3). The decay covers every parameter, batch norm and biases
-    included.
+    `weight_decay`: its share of the step grows as the rate falls. It covers every parameter, batch norm and
+    biases included.
     """
 
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 0.0
-    decay_times_lr: bool = False
 
     def init(self, params: Arrays) -> list[Tensor]:
         return [ops.zeros_like(w) for w in params]
@@ -56,7 +54,7 @@ class Sgd:
         self, params: Arrays, grads: Arrays, slots: Arrays, *, lr: Tensor | float
     ) -> tuple[list[Tensor], list[Tensor]]:
         lr = ops.convert_to_tensor(lr, "float32")
-        keep = 1.0 - self.weight_decay * (lr if self.decay_times_lr else 1.0)
+        keep = 1.0 - self.weight_decay
         new_params, velocities = [], []
         for w, g, v in zip(params, grads, slots, strict=True):
             if self.weight_decay:

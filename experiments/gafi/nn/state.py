@@ -38,9 +38,7 @@ def assign(model: keras.Model, state: ModelState) -> None:
         variable.assign(value)
 
 
-def apply(
-    model: keras.Model, state: ModelState, *inputs: Any, training: bool
-) -> tuple[Any, list[Tensor]]:
+def apply(model: keras.Model, state: ModelState, *inputs: Any, training: bool) -> tuple[Any, list[Tensor]]:
     """(outputs, new `other`) of the network at `state`; its own variables are neither read nor written."""
     return model.stateless_call(state.trainable, state.other, *inputs, training=training)
 

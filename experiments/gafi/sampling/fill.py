@@ -8,7 +8,6 @@ latents instead of keeping every rejected image until it is known which are need
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,25 +23,17 @@ from suite.errors import BadInput
 
 @dataclass(frozen=True)
 class SampleStats:
-    """What making a set took, (K,) int64 each: candidates drawn, accepted among them, rounds, images by
-    fallback.
-    """
+    """What making a set took, (K,) int64 each."""
 
-    drawn: np.ndarray
-    accepted: np.ndarray
+    drawn: np.ndarray  # candidates
+    accepted: np.ndarray  # of those drawn
     rounds: np.ndarray
-    fallback: np.ndarray
-    seconds: float = 0.0  # for progress lines; never part of a result
+    fallback: np.ndarray  # images that were taken though not accepted
 
     @property
     def acceptance(self) -> np.ndarray:
         """(K,) float64, accepted over drawn; 0 where nothing was drawn."""
         return self.accepted / np.maximum(self.drawn, 1)
-
-    @property
-    def images_per_second(self) -> float:
-        """Accepted images per second of wall time."""
-        return float(self.accepted.sum()) / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +76,6 @@ def fill(
     after `cap` rounds: `unfiltered` (the first rejected of its last round), `topk` (the most probable
     rejected ones of all rounds), `error`. Raises BadInput.
     """
-    started = time.perf_counter()
     classes = open_classes(quotas, Rule(threshold, cap, fallback))
     check_stddev(stddev)
     kept = _Kept(sum(quotas), len(quotas))
@@ -95,7 +85,7 @@ def fill(
             extend(classes, batch)
     for parts, images in scorer.generate(fallback_segments(classes), stream=stream, stddev=stddev):
         kept.add(parts, images, [np.arange(stop - start) for _, start, stop in parts])
-    return assemble(classes, kept.images(), seconds=time.perf_counter() - started)
+    return assemble(classes, kept.images())
 
 
 class _Kept:
@@ -176,7 +166,7 @@ def runs(label: int, places: np.ndarray) -> list[Segment]:
     return [Segment(label, int(piece[0]), int(piece[-1]) + 1) for piece in pieces]
 
 
-def assemble(classes: Sequence[ClassRounds], images: Tensor, *, seconds: float) -> FilteredSet:
+def assemble(classes: Sequence[ClassRounds], images: Tensor) -> FilteredSet:
     """The set of finished classes. images: (N, H, W, C), ordered as in FilteredSet."""
     places = [(rounds.kept(), rounds.filled()) for rounds in classes]
     index = [np.concatenate(pair) for pair in places]
@@ -194,7 +184,5 @@ def assemble(classes: Sequence[ClassRounds], images: Tensor, *, seconds: float) 
         fallback=np.concatenate(by_fallback),
         index=np.concatenate(index),
         fingerprint=np.concatenate([rounds.table.fingerprint[of_class] for rounds, of_class in pairs]),
-        stats=SampleStats(
-            **counts, fallback=np.array([flags.sum() for flags in by_fallback], np.int64), seconds=seconds
-        ),
+        stats=SampleStats(**counts, fallback=np.array([flags.sum() for flags in by_fallback], np.int64)),
     )

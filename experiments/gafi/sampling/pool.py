@@ -1,5 +1,4 @@
-"""One scored sequence for all thresholds: whether the classifier agrees, and how surely, depends on no
-threshold.
+"""One scored sequence for all thresholds: what the classifier says of a picture depends on none of them.
 
 A pool holds the scores of one (checkpoint, standard deviation, stream) as far as anybody asked, and chooses
 from them exactly what `fill` would. Scores take 13 bytes a candidate. Images of candidates on which the
@@ -9,7 +8,6 @@ are generated again from their latents, which spares the classifier and the reje
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,10 +52,6 @@ class ImageStore:
         """(number, H, W, C) of the type of the stored images, which there must be, with any values."""
         return np.empty((number, *self._chunks[0].shape[1:]), self._chunks[0].dtype)
 
-    def clear(self) -> None:
-        """Forget all images."""
-        self._chunks, self.used = [], 0
-
     def _write(self, images: np.ndarray) -> None:
         at = 0
         while at < len(images):
@@ -92,13 +86,12 @@ class ScoredPool:
         self, *, quotas: Sequence[int], threshold: float | None, cap: int | None, fallback: str
     ) -> FilteredSet:
         """What fill.fill gives with the same settings, image by image. Raises BadInput."""
-        started = time.perf_counter()
         classes = open_classes(quotas, Rule(threshold, cap, fallback), self.tables)
         while segments := wanted(classes):
             for batch in self._scorer.score(segments, stream=self._stream, stddev=self._stddev):
                 extend(classes, batch)
                 self._keep(batch)
-        return assemble(classes, self._images(classes), seconds=time.perf_counter() - started)
+        return assemble(classes, self._images(classes))
 
     def _keep(self, batch: ScoredBatch) -> None:
         """Store the images of a batch on which the classifier agrees."""
@@ -142,11 +135,6 @@ class PoolCache:
         """limit_bytes: of stored images of all streams together."""
         self._scorer, self._classes, self._stddev = scorer, classes, stddev
         self._store, self._pools = ImageStore(limit_bytes), {}
-
-    @property
-    def stored_images(self) -> int:
-        """Images that the store holds."""
-        return self._store.used
 
     def fill(
         self,

@@ -2,36 +2,32 @@
 recycle), or the union of several generators' (MultiGAN). All implement classifier.loop.Provider.
 
 A set is a function of the epoch, so a run that was killed goes on with the same images. Where a part of each
-set is kept (factor below 1) it depends on all sets before; `state` and `restore` spare making those again.
+set is kept (factor below 1) it depends on all sets before, which are then made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import numpy as np
 from keras import ops
 
 from experiments.gafi.classifier.loop import Samples
-from experiments.gafi.nn import backend
 from experiments.gafi.sampling.fill import FilteredSet, SampleStats
 from experiments.gafi.sampling.latents import StreamKey
 from suite.errors import BadInput
 from suite.seeds import item_rng
 
-Make = Callable[
-    [StreamKey, tuple[int, ...]], FilteredSet
-]  # (stream, quotas): `fill` or a pool's, the rest bound
+# (stream, quotas): `fill` or a pool's, the rest bound.
+Make = Callable[[StreamKey, tuple[int, ...]], FilteredSet]
 STREAMS = ("own", "shared")
 KEPT = "gafi.recycle.kept"  # random stream; an item is (renewal, class)
-STATS = ("drawn", "accepted", "rounds", "fallback")
-ARRAYS = ("images", "labels", "confidence", "fallback", "index", "fingerprint")
+COLUMNS = ("labels", "confidence", "fallback", "index", "fingerprint")  # of a set, beside its images
 
 
 def renewals(epoch: int, every: int) -> int:
-    """Sets made before that of the 1-based epoch: one after each epoch that is a multiple of `every`; 0:
-    never.
+    """Sets made before that of the 1-based epoch: one after each multiple of `every`; 0: never.
 
     None is made after the last epoch, since nobody asks for the one behind it.
     """
@@ -63,7 +59,7 @@ class RecycleProvider:
         number = renewals(epoch, self._every)
         if number != self.renewal:
             self._advance(number)
-        return samples(self.current, renewal=number)
+        return Samples(self.current.images, self.current.labels)
 
     def _advance(self, number: int) -> None:
         if self._new == self._per_class or number == 0 or self.renewal not in range(number):
@@ -85,24 +81,6 @@ class RecycleProvider:
             chosen = rng.choice(self._per_class, number, replace=False)
             rows.append(np.sort(chosen) + label * self._per_class)
         return np.concatenate(rows)
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Arrays from which `restore` goes on; for nn.state.save_arrays."""
-        if self.current is None:
-            return {"renewal": np.array(self.renewal)}
-        arrays = {name: backend.to_numpy(getattr(self.current, name)) for name in ARRAYS}
-        stats = {f"stats/{name}": getattr(self.current.stats, name) for name in STATS}
-        return {"renewal": np.array(self.renewal), **arrays, **stats}
-
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take over what `state` gave in another process."""
-        self.renewal = int(arrays["renewal"])
-        if "images" in arrays:
-            values = {name: arrays[name] for name in ARRAYS}
-            values["images"] = ops.convert_to_tensor(values["images"])
-            self.current = FilteredSet(
-                **values, stats=SampleStats(**{name: arrays[f"stats/{name}"] for name in STATS})
-            )
 
 
 class UnionProvider:
@@ -146,7 +124,7 @@ class UnionProvider:
         if number != self.renewal:
             self.current = None
             self.current, self.renewal = self._united(number), number
-        return samples(self.current, renewal=number)
+        return Samples(self.current.images, self.current.labels)
 
     def _united(self, renewal: int) -> FilteredSet:
         turns = range(len(self._makes))
@@ -155,20 +133,6 @@ class UnionProvider:
         shared = self._sharing == "shared" and renewal == 0
         keys = [self._streams[0 if shared else i].at(renewal) for i in turns]
         return join([self._makes[i](key, self._quotas) for i, key in zip(turns, keys, strict=True)])
-
-
-def samples(made: FilteredSet, *, renewal: int) -> Samples:
-    """A set in the form that the training loop reads, with its columns of the history."""
-    stats = made.stats
-    columns = {
-        "renewal": renewal,
-        "drawn": int(stats.drawn.sum()),
-        "acceptance": float(stats.accepted.sum() / max(stats.drawn.sum(), 1)),
-        "least_acceptance": float(stats.acceptance.min()),
-        "fallback": int(made.fallback.sum()),
-        "duplicates": made.duplicates,
-    }
-    return Samples(made.images, made.labels, columns)
 
 
 def join(sets: Sequence[FilteredSet], *, kept: Sequence[np.ndarray | None] | None = None) -> FilteredSet:
@@ -184,11 +148,7 @@ def join(sets: Sequence[FilteredSet], *, kept: Sequence[np.ndarray | None] | Non
     order = np.concatenate([some + start for some, start in zip(rows, starts[:-1], strict=True)])
     labels = np.concatenate([one.labels for one in sets])
     order = order[np.argsort(labels[order], kind="stable")]
-    columns = {
-        name: np.concatenate([getattr(one, name) for one in sets])[order]
-        for name in ARRAYS
-        if name != "images"
-    }
+    columns = {name: np.concatenate([getattr(one, name) for one in sets])[order] for name in COLUMNS}
     images = ops.take(ops.concatenate([one.images for one in sets]), order.astype(np.int32), axis=0)
     whole = [one.stats for one, some in zip(sets, kept, strict=True) if some is None]
     summed = {f.name: sum(getattr(stats, f.name) for stats in whole) for f in fields(SampleStats)}

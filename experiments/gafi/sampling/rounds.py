@@ -62,17 +62,6 @@ class Rule:
         return agrees & (confidence > np.float32(self.threshold))
 
 
-def attempts_cap(filtering_attempts: int, max_attempts: int) -> int | None:
-    """Rounds per class: `filtering_attempts` if it is positive, else `max_attempts`, where 0 is without a
-    limit.
-    """
-    if filtering_attempts > 0:
-        return filtering_attempts
-    if max_attempts < 0:
-        raise BadInput(f"SAMPLING.max_attempts {max_attempts}", fix="give rounds, or 0 for no limit")
-    return max_attempts or None
-
-
 class ClassRounds:
     """The rounds of one class, as far as its table goes."""
 

@@ -18,9 +18,8 @@ from suite.errors import BadInput
 
 FIRST_STDDEV, FIRST_THRESHOLD = 1.0, 0.0  # published: what the first step keeps fixed
 
-Locate = Callable[
-    [str, int], Path
-]  # (step, position in the step's grid) -> folder of the candidates' folders
+# (step, position in the step's grid) -> folder of the candidates' folders.
+Locate = Callable[[str, int], Path]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from suite.errors import BadInput
 
 Kind = Literal["ckpt", "stddev", "threshold"]
 DECIMALS = 3  # published code: values of a range are rounded, so that 0.1 * 3 is written 0.3
+MAX_VALUES = 10_000  # of a range: each is a training, so more are a slip of the pen
 KEYS = {"ckpt": "ckpt_epochs", "stddev": "stddev_search", "threshold": "threshold_search"}
 
 
@@ -59,6 +60,8 @@ def _range(parsed: tuple, key: str) -> list[int | float]:
         raise BadInput(f"`{key}` is {parsed!r}", fix="the step must be above 0")
     # Half a rounding unit of slack: (1, 2, 0.05) has 21 values, whatever binary floats say about its end.
     count = math.floor((end - start + 0.5 * 10**-DECIMALS) / step) + 1
+    if count > MAX_VALUES:
+        raise BadInput(f"`{key}` is {parsed!r}, {count} values", fix="give a wider step")
     return [type(step)(round(start + i * step, DECIMALS)) for i in range(max(count, 0))]
 
 

@@ -14,7 +14,6 @@ from experiments.gafi.data.dataset import Dataset
 from experiments.gafi.gan.checkpoints import list_checkpoints, load_generator
 from experiments.gafi.gan.standing import standing_state
 from experiments.gafi.nn import backend
-from experiments.gafi.sampling.rounds import attempts_cap
 from experiments.gafi.sampling.score import Network, Scorer
 from experiments.gafi.search.candidate import Bench
 from experiments.gafi.search.ledger import Source
@@ -103,7 +102,7 @@ class Inputs:
         attempts = self.script.PIPELINE.filtering_attempts
         return Bench(
             trainer=trainer, scorer_of=_Scorers(self), dataset=self.dataset,
-            cap=attempts_cap(attempts, max_attempts(config, attempts)), fallback=config.SAMPLING.fallback,
+            cap=max_attempts(config, attempts), fallback=config.SAMPLING.fallback,
             keep_epochs=config.SEARCH.keep_epochs,
         )  # fmt: skip
 
@@ -152,7 +151,8 @@ class _Scorers:
                 seed=inputs.seed,
             )  # fmt: skip
         if self._first is None:
-            classifier: Network = load_classifier(inputs.classifier, config if inputs.check_model else None)
+            wanted = config.classifier.MODEL if inputs.check_model else None
+            classifier: Network = load_classifier(inputs.classifier, wanted)
             self._first = Scorer(
                 loaded, classifier, batch_size=config.SAMPLING.batch_size, store=config.SAMPLING.store,
                 normalize=inputs.script.DATA.normalize, xla=config.COMPUTE.xla_gan,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.gafi.config import search_epochs
 from experiments.gafi.search.candidate import Bench, open_pool, reuse, run_candidate
 from experiments.gafi.search.chain import Chain, Locate, candidates_of, check_same, results_of
 from experiments.gafi.search.inputs import Gan, Inputs
@@ -40,15 +41,15 @@ class Hooks:
 def chain_of(inputs: Inputs, gan: Gan, *, epochs_grid: Sequence[int]) -> Chain:
     """The chain of one GAN from the settings. epochs_grid: of the first step."""
     config, search = inputs.config, inputs.script.PIPELINE
-    epochs = inputs.script.OPTIMIZATION.epochs
     return Chain(
         gan=gan.name, index=gan.index, checkpoints=gan.digests(), classifier=inputs.classifier_digest,
         epochs_grid=tuple(epochs_grid), stddev_grid=search.stddev_search,
         threshold_grid=search.threshold_search, class_samples=inputs.class_samples,
         search_every=config.RECYCLE.search, best_every=config.RECYCLE.best,
-        recycle_factor=config.RECYCLE.factor, search_epochs=config.SEARCH.epochs or epochs,
-        best_epochs=epochs, seed=inputs.seed, common_random_numbers=config.SEARCH.common_random_numbers,
-        split=config.SEARCH.selection_split, settings=inputs.settings_key(),
+        recycle_factor=config.RECYCLE.factor, search_epochs=search_epochs(config),
+        best_epochs=inputs.script.OPTIMIZATION.epochs, seed=inputs.seed,
+        common_random_numbers=config.SEARCH.common_random_numbers, split=config.SEARCH.selection_split,
+        settings=inputs.settings_key(),
     )  # fmt: skip
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.gafi.classifier.loop import FixedProvider, Samples, best_epoch, fit
+from experiments.gafi.classifier.loop import STATE, FixedProvider, Samples, best_epoch, fit
 from experiments.gafi.config_ours import ComputeSection
 from experiments.gafi.config_sections import AugSection
 from experiments.gafi.nn import backend
-from experiments.gafi.nn.state import load_arrays
+from experiments.gafi.nn.state import load_arrays, save_arrays
 from suite.errors import BadInput, Stopped
 from tests.gafi.classifier.toy import make_images, make_trainer
 
@@ -115,6 +115,13 @@ def test_a_finished_run_is_read_and_not_repeated(trainer, straight):
 def test_the_state_of_another_training_is_refused(trainer, straight):
     with pytest.raises(BadInput, match="the state of another training; remove it"):
         run(trainer, straight[1], seed=9)
+
+
+@pytest.mark.parametrize("arrays", [{"meta": np.array("{}")}, {"meta": np.array("{")}, {"a": np.zeros(1)}])
+def test_a_damaged_state_is_refused(trainer, tmp_path, arrays):
+    save_arrays(tmp_path / STATE, arrays)
+    with pytest.raises(BadInput, match=f"{STATE}: the state of another training; remove it"):
+        run(trainer, tmp_path)
 
 
 def test_the_history_holds_the_columns_of_every_split_and_of_the_provider(straight):

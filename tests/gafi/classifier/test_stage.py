@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_the_record_names_the_best_epoch_of_the_curve_and_the_size_of_the_networ
 
 def test_the_loaded_network_reaches_the_recorded_accuracy(trained):
     facts, dataset, out = trained
-    model, state = load_classifier(out, SimpleNamespace(classifier=SCRIPT))
+    model, state = load_classifier(out, SCRIPT.MODEL)
     trainer = ClassifierTrainer(SCRIPT, image_shape=(SIZE, SIZE, 1), num_classes=3, compute=ComputeSection())
     loss, accuracy = trainer.evaluate(state, dataset.x_val, dataset.y_val)
     assert (loss, accuracy) == (facts["val_loss"], facts["val_accuracy"])
@@ -90,9 +90,9 @@ def test_a_killed_training_ends_with_the_same_files(trained, tmp_path):
 
 @pytest.mark.parametrize(("key", "value"), [("name", "resnet20"), ("width", 8)])
 def test_a_checkpoint_of_another_architecture_is_refused(trained, key, value):
-    section = {"name": "resnet14", "width": 4} | {key: value}
+    section = replace(SCRIPT.MODEL, **{key: value})
     with pytest.raises(BadInput, match=f"another architecture: MODEL.{key} is .*, not {value}") as error:
-        load_classifier(trained[2], SimpleNamespace(**section))
+        load_classifier(trained[2], section)
     assert str(error.value).startswith(str(trained[2] / WEIGHTS))
 
 

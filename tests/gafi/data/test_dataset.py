@@ -141,8 +141,45 @@ def test_another_data_set_than_the_imported_one_is_one_line(data_dir, tmp_path):
     other = SimpleNamespace(**{**vars(config.classifier.DATA), "dataset": "CIFAR10"})
     with pytest.raises(BadInput, match=r"holds FashionMNIST, DATA\.dataset is CIFAR10"):
         read_dataset(folder, other, merged=False)
-    (folder / "data.npz").write_bytes(b"cut")
-    with pytest.raises(BadInput, match=r"data\.npz: cannot be read"):
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flipped(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def objects(path):
+    np.savez(path, **{name: np.array([{}]) for name in np.load(path)})
+
+
+def without_labels(path):
+    np.savez(path, trainval_images=np.load(path)["trainval_images"])
+
+
+def no_archive(path):
+    path.write_bytes(b"cut")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut, flipped, objects, without_labels, no_archive])
+def test_damaged_arrays_are_one_line_that_names_the_stage(data_dir, tmp_path, damage):
+    write_fashion(data_dir / "fashion-mnist")
+    folder, config = import_stage(tmp_path / "import", *WHOLE)
+    damage(folder / "data.npz")
+    with pytest.raises(BadInput, match=r"data\.npz: cannot be read .*; run the stage `import` again"):
+        dict(read_dataset(folder, config.classifier.DATA, merged=False).splits)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_damaged_description_is_one_line_that_names_the_stage(data_dir, tmp_path, text):
+    write_fashion(data_dir / "fashion-mnist")
+    folder, config = import_stage(tmp_path / "import", *WHOLE)
+    (folder / "splits.json").write_text(text)
+    with pytest.raises(BadInput, match=r"splits\.json: is missing or damaged; run the stage `import` again"):
         read_dataset(folder, config.classifier.DATA, merged=False)
 
 

@@ -1,5 +1,6 @@
 """The index of generators: what it lists, and what it refuses."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -108,6 +109,14 @@ def test_an_index_that_is_cut_is_bad_input(run):
     path = run / FOLDER / INDEX
     path.write_text(path.read_text()[:50])
     with pytest.raises(BadInput, match="no readable index"):
+        list_checkpoints(run)
+
+
+@pytest.mark.parametrize("change", [{"checkpoints": [{"epoch": 1}]}, {"checkpoints": None}, {"surplus": 1}])
+def test_an_index_with_other_fields_is_bad_input(run, change):
+    path = run / FOLDER / INDEX
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(BadInput, match="a damaged index"):
         list_checkpoints(run)
 
 

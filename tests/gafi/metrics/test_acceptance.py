@@ -1,15 +1,8 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.gafi.metrics.acceptance import (
-    ScoredSet,
-    acceptance,
-    confidence_histogram,
-    kept,
-    num_duplicates,
-)
+from experiments.gafi.metrics.acceptance import ScoredSet, acceptance, confidence_histogram, kept
 
 THRESHOLDS = (0.0, 0.3, 0.5, 0.9)
 scored_sets = st.integers(0, 10_000).map(lambda seed: draw(np.random.default_rng(seed)))
@@ -49,9 +42,3 @@ def test_the_histograms_hold_every_picture_once(scored):
     assert sum(found["agrees"]) == scored.agrees.sum()
     assert sum(found["disagrees"]) == (~scored.agrees).sum()
     assert (found["edges"][0], found["edges"][-1], len(found["edges"])) == (0, 1, len(found["agrees"]) + 1)
-
-
-@pytest.mark.parametrize(("copies", "expected"), [([], 0), ([2, 2, 0], 3)])
-def test_copies_are_counted(copies, expected):
-    images = np.random.default_rng(0).normal(size=(5, 4, 4, 1)).astype(np.float32)
-    assert num_duplicates(np.concatenate([images, images[copies]])) == expected

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.gafi.metrics.kid import kid, kid_blocks
+from experiments.gafi.metrics.kid import kid
 
 
 def literally(real, fake):
@@ -46,22 +46,6 @@ def test_for_a_shift_of_the_mean_it_has_its_closed_form_in_expectation():
     rng = np.random.default_rng(1)
     values = [kid(rng.normal(size=(200, 1)), rng.normal(size=(100, 1)) + 1) for _ in range(200)]
     assert np.mean(values) == pytest.approx(expected, abs=4 * np.std(values) / np.sqrt(len(values)))
-
-
-def test_blocks_average_to_the_whole_and_follow_their_generator():
-    rng = np.random.default_rng(2)
-    real, fake = rng.normal(size=(300, 4)), rng.normal(size=(200, 4)) + 0.5
-    mean, error = kid_blocks(real, fake, block=100, num_blocks=50, rng=np.random.default_rng(9))
-    assert error > 0
-    assert mean == pytest.approx(kid(real, fake), abs=4 * error)
-    assert (mean, error) == kid_blocks(real, fake, block=100, num_blocks=50, rng=np.random.default_rng(9))
-
-
-@pytest.mark.parametrize(("block", "num_blocks"), [(1, 5), (4, 5), (2, 1)])
-def test_blocks_that_cannot_be_drawn_are_refused(block, num_blocks):
-    rows, rng = np.zeros((3, 2)), np.random.default_rng(0)
-    with pytest.raises(ValueError, match="cannot be drawn"):
-        kid_blocks(rows, rows, block=block, num_blocks=num_blocks, rng=rng)
 
 
 def test_one_row_is_refused():

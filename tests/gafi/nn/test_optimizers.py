@@ -30,12 +30,6 @@ def test_without_a_gradient_sgdw_shrinks_every_weight_by_the_decay_whatever_the_
     np.testing.assert_allclose(after, WEIGHTS * 0.9999, rtol=1e-7)
 
 
-@pytest.mark.parametrize("lr", RATES)
-def test_the_rule_of_keras_multiplies_the_decay_by_the_rate(lr):
-    (after,) = steps(Sgd(weight_decay=0.1, decay_times_lr=True), [np.zeros(3)], lr=lr)
-    np.testing.assert_allclose(after, WEIGHTS * (1 - 0.1 * lr), rtol=1e-7)
-
-
 @given(st.floats(-3, 3), st.lists(st.floats(-2, 2), min_size=1, max_size=4), st.sampled_from(RATES))
 @settings(deadline=None)
 def test_sgdw_is_the_published_nesterov_step_on_a_scalar(w, grads, lr):

@@ -83,6 +83,7 @@ def test_a_range_in_thousandths_holds_exactly_the_multiples_of_its_step(start, s
         ("(1, 2)", "ckpt", "three numbers"),
         ("(1, 2, 0)", "ckpt", "above 0"),
         ("(1, 2, -1)", "ckpt", "above 0"),
+        ("(1, 2, 1e-12)", "stddev", "give a wider step"),
         ("(1, 1e999, 1)", "ckpt", "three numbers"),
         ("range(3)", "ckpt", "literal"),
         ("", "ckpt", "literal"),

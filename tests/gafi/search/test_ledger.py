@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -61,8 +62,6 @@ def test_a_candidate_has_its_published_name(change, name):
 
 
 def test_what_has_not_one_generator_is_named_by_its_step():
-    from dataclasses import replace
-
     assert replace(CANDIDATE, step="multigan", sources=(SOURCE, SOURCE)).name == "multigan"
     assert replace(CANDIDATE, step="real", sources=()).name == "real"
 
