@@ -1,9 +1,9 @@
-"""The per-class host loop of GaFi's published pipeline, written anew from its description, for
-benchmarks/gafi.py.
+"""The per-class host loop of GaFi's published pipeline, for benchmarks/gafi.py.
 
-For each class: latents, `generator.predict`, `classifier.predict`, masks in numpy, until the class is full.
-Each candidate of a search makes all its sets anew and trains a new Keras model by one `fit` per epoch. What
-the published code does besides, and this does not: clearing the Keras session, saving the models.
+Written anew from its description. For each class: latents, `generator.predict`, `classifier.predict`, masks
+in numpy, until the class is full. Each candidate of a search makes all its sets anew and trains a new Keras
+model by one `fit` per epoch. What the published code does besides, and this does not: clearing the Keras
+session, saving the models.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from suite.report.plots import COLORS, lines, plot
 
 AXIS = {"ckpt": "epoch of the GAN", "stddev": "stddev of the latent vectors", "threshold": "threshold"}
-MAX_LINES = 5  # as many colours as there are
+MAX_LINES = len(COLORS)  # no two lines of one colour
 
 
 def search_plot(step: Mapping[str, Any], split: str) -> Markup:

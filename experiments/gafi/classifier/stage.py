@@ -127,7 +127,8 @@ def describe(trainer: ClassifierTrainer, result: FitResult, *, seed: int, path: 
 def read_facts(folder: Path) -> dict[str, Any]:
     """classifier.json of a folder that `train` wrote. Raises BadInput."""
     facts = read_json(folder / FACTS)
-    if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
+    known = isinstance(facts, dict) and facts.get("schema") == SCHEMA
+    if not known or not {"architecture", "normalize", "sha256"} <= facts.keys():
         raise BadInput("no readable classifier", file=folder / FACTS, fix="run train-classifier first")
     return facts
 

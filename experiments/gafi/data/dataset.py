@@ -74,8 +74,10 @@ class Splits(Mapping[str, Part]):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set ready for training. Images float32 (N, S, S, C), in [-1, 1] where DATA.normalize is set, or
-    uint8 if asked for; labels int64 (N,).
+    """A data set ready for training.
+
+    Images float32 (N, S, S, C), in [-1, 1] where DATA.normalize is set, or uint8 if asked for; labels int64
+    (N,).
     """
 
     name: str
@@ -114,9 +116,7 @@ class Dataset:
         return self.splits["test"].labels
 
     def samples_per_class(self, class_samples: int | None = None) -> int:
-        """n_c: `PIPELINE.class_samples` if set, else the training pictures divided by the classes, rounded
-        down.
-        """
+        """n_c: `PIPELINE.class_samples` if set, else training pictures / classes, rounded down."""
         return samples_per_class(self.counts["train"], self.num_classes, class_samples)
 
 

@@ -1,5 +1,6 @@
-"""Where a data set lies on this machine, and what state it is in. No numpy: the workflow's own Python calls
-it.
+"""Where a data set lies on this machine, and what state it is in.
+
+No numpy: the workflow's own Python calls it.
 """
 
 from __future__ import annotations

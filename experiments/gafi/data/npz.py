@@ -1,7 +1,7 @@
-"""Data sets as one `.npz` with {train,val,test}_images and {train,val,test}_labels: DermaMNIST, and any of
-the user's.
+"""Data sets as one `.npz`: DermaMNIST, and any of the user's.
 
-Images uint8 (N, H, H) or (N, H, H, 1 or 3), labels integers (N,) or (N, 1). Nothing is unpickled.
+Keys: {train,val,test}_images and {train,val,test}_labels. Images uint8 (N, H, H) or (N, H, H, 1 or 3), labels
+integers (N,) or (N, 1). Nothing is unpickled.
 """
 
 from __future__ import annotations

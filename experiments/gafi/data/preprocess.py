@@ -1,6 +1,7 @@
-"""From bytes to what the networks see, in the published order: resize the bytes (Lanczos), divide by 255, pad
-with zeros, bring to [-1, 1], add noise below one grey level. So padding is black, -1, not the grey of a 0
-after scaling.
+"""From bytes to what the networks see.
+
+In the published order: resize the bytes (Lanczos), divide by 255, pad with zeros, bring to [-1, 1], add noise
+below one grey level. So padding is black, -1, not the grey of a 0 after scaling.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A class-balanced filtered set, made on the device with all classes of a round in the same batches
-(rounds.py).
+"""A class-balanced filtered set, made on the device.
 
-Kept are the first accepted candidates of each class's sequence, so the set depends on no batch size, no
-other class and no restart. Images by fallback are few and scattered: they are generated again from their
-latents instead of keeping every rejected image until it is known which are needed.
+All classes of a round (rounds.py) are in the same batches. Kept are the first accepted candidates of each
+class's sequence, so the set depends on no batch size, no other class and no restart. Images by fallback are
+few and scattered: they are generated again from their latents instead of keeping every rejected image until
+it is known which are needed.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ class SampleStats:
 
 @dataclass(frozen=True)
 class FilteredSet:
-    """N images ordered by class, in a class the accepted ones in order of their sequence, then those by
-    fallback.
-    """
+    """N images by class; in a class the accepted ones in their order, then those by fallback."""
 
     images: Tensor  # (N, H, W, C) on the device, float32 or uint8
     labels: np.ndarray  # (N,) int64

@@ -1,5 +1,7 @@
-"""What a classifier trains on in each epoch: a fixed set, one that is renewed (GaFi, dynamic dataset
-recycle), or the union of several generators' (MultiGAN). All implement classifier.loop.Provider.
+"""What a classifier trains on in each epoch: a set that stays or is renewed, or the union of several.
+
+Renewing is GaFi's dynamic dataset recycle, the union of several generators' sets its MultiGAN. Both implement
+classifier.loop.Provider.
 
 A set is a function of the epoch, so a run that was killed goes on with the same images. Where a part of each
 set is kept (factor below 1) it depends on all sets before, which are then made again.

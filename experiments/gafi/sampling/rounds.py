@@ -104,9 +104,7 @@ class ClassRounds:
         return np.concatenate([*self._kept, np.zeros(0, np.int64)]).astype(np.int64)
 
     def filled(self) -> np.ndarray:
-        """(quota - number_kept,) int64: places of those that fill a finished class. Raises BadInput
-        (`error`).
-        """
+        """(quota - number_kept,) int64: places of what fills a finished class. Raises BadInput (`error`)."""
         missing = self.quota - self.number_kept
         if not missing:
             return np.zeros(0, np.int64)

@@ -1,8 +1,8 @@
-"""One compiled step from latents to scored images: z -> generator -> classifier -> (image, prediction,
-confidence).
+"""One compiled step from latents to scored images.
 
-Batches have one of two static sizes, the last one padded, so that at most two shapes are ever compiled;
-classes are mixed in a batch freely, since in inference no sample depends on the others.
+z -> generator -> classifier -> (image, whether the classifier agrees, its confidence, fingerprint). Batches
+have one of two static sizes, the last one padded, so that at most two shapes are ever compiled; classes are
+mixed in a batch freely, since in inference no sample depends on the others.
 """
 
 from __future__ import annotations

@@ -104,5 +104,9 @@ def test_weights_that_are_not_the_recorded_ones_and_folders_without_any_are_refu
     np.savez(tmp_path / WEIGHTS, **arrays)
     with pytest.raises(BadInput, match=r"is not the file that classifier.json describes"):
         load_classifier(tmp_path)
+    for text in ("{", "[]", '{"schema": 1}'):
+        (tmp_path / FACTS).write_text(text)
+        with pytest.raises(BadInput, match="no readable classifier; run train-classifier first"):
+            load_classifier(tmp_path)
     with pytest.raises(BadInput, match="no readable classifier; run train-classifier first"):
         load_classifier(tmp_path / "nowhere")
