@@ -169,7 +169,7 @@ def test_named_seeds_win_over_those_of_the_multigan_file():
         ("pipeline.PIPELINE.threshold_search=[0.5, 1.0]", "a threshold is at least 0 and below 1"),
         ("pipeline.PIPELINE.stddev_search=[]", "empty grid"),
         ("pipeline.PIPELINE.ckpt_epochs=(5, 4, 1)", "empty grid"),
-        ("pipeline.PIPELINE.ckpt_epochs=[900]", "an empty grid: none of its epochs is kept of 1..8"),
+        ("pipeline.PIPELINE.ckpt_epochs=[900]", "an empty grid: none of its epochs is kept of 1..7"),
         ("pipeline.PIPELINE.ckpt_epochs=(1, 2)", "three numbers"),
         ("pipeline.PIPELINE.steps=[]", "`PIPELINE.steps` is empty"),
         ("pipeline.PIPELINE.steps=chpt", "'chpt'"),

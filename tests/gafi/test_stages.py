@@ -86,7 +86,7 @@ def changed(*overrides):
         ("SAMPLING.fallback=topk", {*LOOPS, "run-multigan"}),
         ("pipeline.OPTIMIZATION.lr=0.2", LOOPS),
         ("pipeline.PIPELINE.class_samples=30", LOOPS),
-        ("pipeline.PIPELINE.ckpt_epochs=[8]", {"ckpt"}),
+        ("pipeline.PIPELINE.ckpt_epochs=[6]", {"ckpt"}),
         ("pipeline.PIPELINE.stddev_search=[1.2]", {"stddev"}),
         ("pipeline.PIPELINE.threshold_search=[0.2]", {"threshold"}),
         ("multigan.OPTIMIZATION.lr=0.2", {"run-multigan"}),
