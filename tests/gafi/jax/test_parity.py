@@ -23,6 +23,9 @@ from tests.gafi.jax import arrays
 
 TENSORFLOW = ROOT / ".tox/tensorflow/bin/python"
 TOLERANCE = 2e-5  # of the largest value of an array; float32 has 24 bits, sums here a thousand terms
+# Gradients: long sums of terms that cancel, added up in the order of the CPU's vector instructions. Over SSE4, AVX2 and
+# AVX-512, with and without oneDNN, they differed by up to 6e-4 of the largest; a wrong term differs by all of it.
+GRADIENT_TOLERANCE = 5e-3
 SMALL = 1e-6  # arrays whose largest value is below it are rounding errors of a zero
 MAX_GRADIENT_NOISE = 1e-5  # first moments below it are rounding, see the test
 
@@ -94,20 +97,22 @@ def test_given_draws_make_the_same_picture(of_jax, of_tensorflow, kind):
 
 def test_a_step_of_the_classifier_is_the_same(of_jax, of_tensorflow):
     prefix = "classifier step/"
-    for part in ("loss", "hits", "weights", "other"):
-        assert_close(below(prefix + part, of_jax), below(prefix + part, of_tensorflow), TOLERANCE * 5)
-    # The velocity is a gradient, a sum of terms that cancel: relative to the largest of all.
+    tolerances = {"loss": TOLERANCE, "hits": TOLERANCE, "other": TOLERANCE * 5, "weights": GRADIENT_TOLERANCE}
+    for part, tolerance in tolerances.items():
+        assert_close(below(prefix + part, of_jax), below(prefix + part, of_tensorflow), tolerance)
+    # The velocity is a gradient: relative to the largest of all.
     found, expected = (below(prefix + "slots", half) for half in (of_jax, of_tensorflow))
     largest = max(np.abs(value).max(initial=0) for value in expected.values())
     assert largest > 1e-3
     for name, value in expected.items():
-        assert np.abs(found[name] - value).max(initial=0) <= TOLERANCE * largest, name
+        assert np.abs(found[name] - value).max(initial=0) <= GRADIENT_TOLERANCE * largest, name
 
 
 def test_the_losses_of_three_gan_steps_are_the_same(of_jax, of_tensorflow):
     for number in range(arrays.STEPS):
         name = f"gan step/losses/{number}"
-        assert_close({name: of_jax[name]}, {name: of_tensorflow[name]}, TOLERANCE)
+        # From the second on, after steps along gradients.
+        assert_close({name: of_jax[name]}, {name: of_tensorflow[name]}, TOLERANCE * (10 if number else 2))
     assert len({of_jax[f"gan step/losses/{number}"].tobytes() for number in range(arrays.STEPS)}) == 3
 
 
@@ -127,7 +132,7 @@ def test_a_gan_step_moves_weights_the_same_where_they_have_a_gradient(of_jax, of
     rate = getattr(arrays.settings().gan.OPTIMIZATION, f"{slots[0]}_lr")
     with_gradient = 0
     for name, moment in zip(names, moments, strict=True):
-        assert np.abs(of_jax[moment] - of_tensorflow[moment]).max() <= TOLERANCE * largest, moment
+        assert np.abs(of_jax[moment] - of_tensorflow[moment]).max() <= GRADIENT_TOLERANCE * largest, moment
         if np.abs(of_tensorflow[moment]).max() > MAX_GRADIENT_NOISE:
             with_gradient += 1
             assert np.abs(of_jax[name] - of_tensorflow[name]).max() <= rate / 4, name
