@@ -97,15 +97,15 @@ def test_given_draws_make_the_same_picture(of_jax, of_tensorflow, kind):
 
 def test_a_step_of_the_classifier_is_the_same(of_jax, of_tensorflow):
     prefix = "classifier step/"
-    tolerances = {"loss": TOLERANCE, "hits": TOLERANCE, "other": TOLERANCE * 5, "weights": GRADIENT_TOLERANCE}
-    for part, tolerance in tolerances.items():
+    for part, tolerance in (("loss", TOLERANCE), ("hits", TOLERANCE), ("other", TOLERANCE * 10)):
         assert_close(below(prefix + part, of_jax), below(prefix + part, of_tensorflow), tolerance)
-    # The velocity is a gradient: relative to the largest of all.
+    # The velocity is a gradient, and the weights moved by `rate` of it: relative to the largest of all.
     found, expected = (below(prefix + "slots", half) for half in (of_jax, of_tensorflow))
-    largest = max(np.abs(value).max(initial=0) for value in expected.values())
-    assert largest > 1e-3
-    for name, value in expected.items():
-        assert np.abs(found[name] - value).max(initial=0) <= GRADIENT_TOLERANCE * largest, name
+    allowed = GRADIENT_TOLERANCE * max(np.abs(value).max(initial=0) for value in expected.values())
+    assert allowed > GRADIENT_TOLERANCE * 1e-3
+    for part, most in (("slots", allowed), ("weights", allowed * arrays.RATE)):
+        for name, value in below(prefix + part, of_tensorflow).items():
+            assert np.abs(of_jax[name] - value).max(initial=0) <= most, name
 
 
 def test_the_losses_of_three_gan_steps_are_the_same(of_jax, of_tensorflow):
