@@ -1,4 +1,4 @@
-"""The committed figures of `small`, three seeds (experiments/gafi/docs/small.csv), hold the README's claims."""
+"""Figures of `small` over three seeds (experiments/gafi/docs/small.csv) hold what the README says."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def figures() -> dict[tuple[str, str, str], float]:
     assert {row["seeds"] for row in cas} == {"0 1 2"}
     assert {(row["system"], row["scale"]) for row in rows} == {("gafi", "small")}
     means = {(row["table"], row["row"], row["metric"]): float(row["mean"]) for row in rows}
-    spread = {(row["table"], row["row"], f"sd of {row['metric']}"): float(row["sd"]) for row in rows if row["sd"]}
-    return means | spread
+    return means | {
+        (row["table"], row["row"], f"sd of {row['metric']}"): float(row["sd"]) for row in rows if row["sd"]
+    }
 
 
 def accuracy(figures, row: str) -> float:
@@ -37,7 +38,7 @@ def test_filtering_helps_and_real_pictures_are_better(figures):
 
 
 def test_several_gans_are_as_good_as_the_best_one_within_the_spread(figures):
-    """Over three seeds 1.1 points below it, beyond the point one may expect, but within a standard deviation."""
+    """1.1 points below it: more than the point that one may expect, less than a standard deviation."""
     missing = max(accuracy(figures, gan) for gan in GANS) - accuracy(figures, "MultiGAN")
     assert missing <= figures["CAS", "MultiGAN", "sd of accuracy"]
 
