@@ -23,9 +23,9 @@ from tests.gafi.jax import arrays
 
 TENSORFLOW = ROOT / ".tox/tensorflow/bin/python"
 TOLERANCE = 2e-5  # of the largest value of an array; float32 has 24 bits, sums here a thousand terms
-# Gradients: long sums of terms that cancel, added up in the order of the CPU's vector instructions. Over SSE4,
-# AVX2 and AVX-512, with and without oneDNN, they differed by up to 6e-4 of the largest; a wrong term differs by
-# all of it.
+# Gradients: long sums of terms that cancel, added up in the order of the CPU's vector instructions. Over
+# SSE4, AVX2 and AVX-512, with and without oneDNN, they differed by up to 6e-4 of the largest; a wrong term
+# differs by all of it.
 GRADIENT_TOLERANCE = 5e-3
 SMALL = 1e-6  # arrays whose largest value is below it are rounding errors of a zero
 MAX_GRADIENT_NOISE = 1e-5  # first moments below it are rounding, see the test
