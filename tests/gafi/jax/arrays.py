@@ -43,7 +43,6 @@ from suite.seeds import item_rng
 
 SIDE, CHANNELS, CLASSES, SEED = 16, 1, 10, 3
 STEPS = 3  # of the GAN
-RATE = 0.1  # of the classifier's step
 NO_AUGMENTATION = AugSection(
     random_flip=False, random_crop=False, random_rotation=False, random_zoom=False, random_erasing=False
 )
@@ -152,7 +151,7 @@ def of_classifier_step(config: GafiConfig) -> dict[str, np.ndarray]:
         script, image_shape=(SIDE, SIDE, CHANNELS), num_classes=CLASSES, compute=config.COMPUTE
     )
     (trainable, other), slots = trainer.initial(SEED)
-    key, rate = np.zeros(2, np.int32), np.float32(RATE)
+    key, rate = np.zeros(2, np.int32), np.float32(0.1)
     given = (pictures(20), labels(20), key, rate)
     trainable, other, slots, loss, hits = trainer.step(
         trainable, other, slots, *map(ops.convert_to_tensor, given)
