@@ -3,7 +3,8 @@
     config = load_config(CONFIG, "experiments/sample_synthesis/configs/smoke.yaml", ["train.runs=3"])
     config.of("qr").synthesis.num_samples, config.detector.archs, config.train.lr
 
-`compat: upstream` is short for every switch of that section. Paths are below DATA_DIR, or absolute.
+`compat: upstream` is short for every switch of that section. Folders begin
+with `data/`, which is DATA_DIR, or are absolute.
 """
 
 from __future__ import annotations

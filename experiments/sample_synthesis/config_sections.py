@@ -1,8 +1,8 @@
 """The sections of the settings as frozen dataclasses: those that every object has (where its pictures, masks,
 backgrounds and real photographs come from, how they are composed, how long is trained), then the shared ones.
 
-Published values have their source in configs/paper.yaml, line by line; where the four objects share one, it is
-the default here.
+Published values have their source in configs/paper.yaml, line by line. Folders: what begins with `data/` lies
+below DATA_DIR; else absolute.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ class SourceConfig:
     """
 
     kind: SourceKind = "standin"
-    folder: str | None = None  # below DATA_DIR or absolute; sub-folders are flattened
+    folder: str | None = None  # `data/...` (below DATA_DIR) or absolute; sub-folders are flattened
     size: int = 128  # pixels a side of a picture and its mask
     zoom: int = 1  # 2: resized to 2*size, then the central size x size (published for cars)
     limit: int | None = None  # no more pictures than this; None: all
+    boxes: bool = True  # cub_crops: cut out by the ground-truth boxes, as published; false: whole pictures
 
     def __post_init__(self) -> None:
         _at_least("source", 8, size=self.size)
@@ -39,7 +40,7 @@ class MaskConfig:
     """Which pixels of a picture are the object."""
 
     provider: Provider = "analytic"
-    weights: str | None = None  # of `redo`: a file to use instead of training (below DATA_DIR or absolute)
+    weights: str | None = None  # of `redo`: a file to use instead of training (`data/...` or absolute)
     threshold: float = 0.5  # the box is the extent of mask > threshold after the warp
     blend: Literal["soft", "binary"] = "soft"  # binary: mask > threshold is pasted
     batch: int = 64  # pictures per call of the provider; changes no value of a mask
@@ -58,7 +59,7 @@ class SynthesisConfig:
     image_size: int = 320  # pixels a side of a synthetic image, S
     min_scale: float = 0.05  # a slot's sqrt(area) is drawn from floor(min*S) .. floor(max*S) - 1 pixels
     max_scale: float = 0.8
-    min_aspect_ratio: float = 0.5  # width / height of a slot, uniform (not in its logarithm)
+    min_aspect_ratio: float = 0.5  # width / height of a slot, uniform
     max_aspect_ratio: float = 2.0
     min_objects: int = 1
     max_objects: int = 10
@@ -66,6 +67,8 @@ class SynthesisConfig:
     layout: Literal["rejection", "sequential"] = "rejection"  # sequential: slot by slot, shrinking
     raster: Literal["object", "patch"] = "object"  # object: warp at the picture's resolution, then resize
     module_px: int | Literal["auto"] = "auto"  # side of a QR module; published 10; auto: near its slot's
+    box_edge: Literal["exclusive", "inclusive"] = "exclusive"  # inclusive (published): last pixel
+    naive_fill: Literal["reflect", "black"] = "reflect"  # corners of a naive patch; published black
     jpeg_quality: int = 75  # of the files; Pillow's default, as published
 
     def __post_init__(self) -> None:
@@ -94,7 +97,7 @@ class BackgroundConfig:
     """What the objects are pasted onto."""
 
     kind: Literal["voc", "photos", "folder"] = "photos"  # photos: of the installed scikit-image
-    folder: str | None = None  # below DATA_DIR or absolute: VOCdevkit, or a folder of images
+    folder: str | None = None  # `data/...` or absolute: VOCdevkit, or a folder of images
     ignored_classes: tuple[str, ...] = ()  # voc: an image with one of these is never used
 
 
@@ -103,7 +106,7 @@ class RealConfig:
     """The real, annotated photographs, and how many of them."""
 
     kind: Literal["qr_csv", "fddb", "cub", "cars", "coco", "standin"] = "standin"
-    folder: str | None = None  # below DATA_DIR or absolute: the data set's root in the published layout
+    folder: str | None = None  # `data/...` or absolute: root of the data set, in the published layout
     num_valid: int | None = None  # split off the training list; None: the validation list of the data set
     split_file: str | None = None  # cub: `image_id split` per line, 0 train, 1 valid, 2 test, in `folder`
     max_train: int | None = None  # keep no more than the first so many of a split; None: all
@@ -161,7 +164,7 @@ class DetectorConfig:
     archs: tuple[Literal["mobilenet", "resnet50", "mobilenetv2", "tiny"], ...] = ("mobilenet", "resnet50")
     image_size: int = 300  # pixels a side; every image is stretched to it
     init: Literal["imagenet", "random"] = "imagenet"
-    weights: str | None = None  # folder with the ImageNet files (below DATA_DIR or absolute)
+    weights: str | None = None  # folder with the ImageNet files (`data/...` or absolute)
     loss: Literal["focal", "ohem"] = "focal"  # ohem: cross-entropy, three hard negatives per positive
     min_confidence: float = 0.5  # of the published metric: what is less confident is not a detection
     nms_iou: float = 0.5  # suppress at this IoU or above
