@@ -1,0 +1,1 @@
+"""The SSD-style detectors: anchors, matching, encoding, loss, decoding, networks, ImageNet weights."""
