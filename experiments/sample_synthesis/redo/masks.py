@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from experiments.sample_synthesis.redo.data import to_input
 from experiments.sample_synthesis.redo.networks import Architecture, MaskNet
 from experiments.sample_synthesis.redo.published import read_published
 from suite.errors import BadInput
@@ -78,19 +79,17 @@ class RedoMasks:
                 f" not {pictures.dtype} {pictures.shape[1:]}"
             )
         out = np.empty(pictures.shape[:3], np.float32)
-        with torch.inference_mode():
+        # Convolutions on CUDA would otherwise round their inputs to TF32.
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        with torch.inference_mode(), exact:
             for start in range(0, len(pictures), self.batch):
                 part = pictures[start : start + self.batch]
                 x = to_input(part, self.input_range).to(self.device)
                 logits = self.network.logit(x)[:, 0] / self.network.temperature
                 out[start : start + len(part)] = torch.sigmoid(logits).cpu().numpy()
         return out
-
-
-def to_input(pictures: np.ndarray, input_range: str = "ours") -> Tensor:
-    """uint8 (n, S, S, 3) -> float32 (n, 3, S, S) in [-1, 1] (ours) or [0, 1] (published)."""
-    x = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).float() / 255.0
-    return x * 2 - 1 if input_range == "ours" else x
 
 
 # -- files ------------------------------------------------------------------------------------------------

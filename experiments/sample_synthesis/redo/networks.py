@@ -1,8 +1,8 @@
 """ReDO's four networks, written from the paper (section 4 and appendix; arXiv 1905.13539).
 
 Pictures are float32 (n, 3, S, S) in [-1, 1], masks float32 (n, R, S, S) that add up to 1 over the R = 2
-regions, latents float32 (n, R, latent). S is a power of two and at least 32; the published size is 128. At other sizes
-the generator and the critic have log2(S / 4) blocks instead of five, and their widest layer follows.
+regions, latents float32 (n, R, latent). S is a power of two and at least 32; the published size is 128. At
+other sizes the generator and the critic have log2(S / 4) blocks instead of five; their widest layer follows.
 """
 
 from __future__ import annotations

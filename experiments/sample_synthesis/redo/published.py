@@ -2,7 +2,8 @@
 
 A published file (torch.save of a dict) holds the state dict of the mask network under `netEncM`, those of the
 other networks beside it, and the options of its training. Nothing is unpickled but tensors, plain values and
-`argparse.Namespace`, which is what the options are. The width and the number of residual blocks are read from the tensors; the side and the temperature from the options.
+`argparse.Namespace`, which is what the options are. The width and the number of residual blocks are read
+from the tensors; the side and the temperature from the options.
 """
 
 from __future__ import annotations
