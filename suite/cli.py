@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Sequence
 
 from suite.errors import BadInput, guard
-from suite.runs import Run, systems
+from suite.runs import Run, choose, own_overrides, systems
 
 # Modules are imported by the command that needs them: `plan` must not wait for what `clean` uses.
 
@@ -142,8 +142,9 @@ def the_run(options: argparse.Namespace, system: str | None = None) -> Run:
         seed = int(options.seed)
     except ValueError:
         raise BadInput(f"SEED={options.seed} is not a whole number", fix="use 0 or more") from None
-    name = system or options.system
-    return Run(system=name, scale=options.scale, seed=seed, overrides=tuple(options.override))
+    name = choose(system or options.system, systems(), "system")
+    overrides = (*own_overrides(name), *options.override)
+    return Run(system=name, scale=options.scale, seed=seed, overrides=overrides)
 
 
 def _reproduce(options: argparse.Namespace) -> int:

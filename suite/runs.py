@@ -38,6 +38,20 @@ def choose(value: str, known: list[str], what: str) -> str:
     raise BadInput(f"no {what} {value!r}", fix=fix)
 
 
+def stages_of(package: str, config: Any) -> Mapping[str, Stage]:
+    """The stages of a system with these settings, in order: those that its `stages_of` picks, or all."""
+    module = import_module(f"experiments.{package}.stages")
+    pick = getattr(module, "stages_of", None)
+    return module.STAGES if pick is None else pick(config)
+
+
+def own_overrides(system: str) -> tuple[str, ...]:
+    """Overrides from the environment variables that a system has for itself (config.py: VARIABLES)."""
+    package = system.replace("-", "_")
+    known = getattr(import_module(f"experiments.{package}.config"), "VARIABLES", {})
+    return tuple(form(os.environ[name]) for name, form in known.items() if os.environ.get(name))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One run. `overrides` are `key=value` texts laid over the scale's config."""
@@ -73,8 +87,8 @@ class Run:
 
     @cached_property
     def stages(self) -> Mapping[str, Stage]:
-        """The stages, in order."""
-        return import_module(f"experiments.{self.package}.stages").STAGES
+        """The stages that its settings need, in order."""
+        return stages_of(self.package, self.config)
 
     @cached_property
     def config(self) -> Any:

@@ -77,9 +77,8 @@ class SampleSynthesisConfig:
             if (source.kind == "library") != is_qr:
                 only = "QR symbols come from `library`" if is_qr else "`library` draws QR symbols"
                 raise ValueError(f"`{name}.{text}.kind` is {source.kind}; {only}")
-        if (settings.masks.provider == "analytic") != is_qr:
-            only = "a QR symbol's mask is `analytic`" if is_qr else "`analytic` masks are those of QR symbols"
-            raise ValueError(f"`{name}.masks.provider` is {settings.masks.provider}; {only}")
+        if is_qr and settings.masks.provider != "analytic":
+            raise ValueError(f"`qr.masks.provider` is {settings.masks.provider}; a QR symbol's is `analytic`")
         if settings.masks.provider == "redo" and settings.source.size != self.redo.size:
             what = f"`{name}.source.size` is {settings.source.size}, `redo.size` {self.redo.size}"
             raise ValueError(f"{what}; the mask network sees pictures of one size")

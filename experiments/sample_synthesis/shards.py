@@ -1,4 +1,4 @@
-"""How the wide stages are cut: lists that follow from the settings alone.
+"""How the wide stages are cut: lists that follow from the settings alone (`objects`: objects/shards.py).
 
 A stage works on one object (one_object.py); these functions take settings of any number and keep their order.
 """
@@ -7,19 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from experiments.sample_synthesis.cells import Cell, other_cells, pretraining_cells, variants
 from experiments.sample_synthesis.config import SampleSynthesisConfig
 from experiments.sample_synthesis.names import Variant
-
-
-@dataclass(frozen=True)
-class ObjectShard:
-    """One set of object pictures: of the section `source` (masked) or of the section `nogan`."""
-
-    object: str
-    variant: Literal["masked", "nogan"]
 
 
 @dataclass(frozen=True)
@@ -32,18 +23,8 @@ class SynthShard:
     stop: int
 
 
-def object_shards(config: SampleSynthesisConfig) -> tuple[ObjectShard, ...]:
-    """Those of the stages `objects` and `redo-masks`. `naive` pastes the pictures of `masked`."""
-    return tuple(
-        ObjectShard(name, variant)
-        for name in config.objects
-        for variant in variants(config, name)
-        if variant != "naive"
-    )
-
-
 def synth_shards(config: SampleSynthesisConfig) -> tuple[SynthShard, ...]:
-    """Those of the stage `synth`: of each variant that some cell sees, `compute.synth_shard_size` at a time."""
+    """Those of the stage `synth`: each variant that some cell sees, `compute.synth_shard_size` at a time."""
     found = []
     for name in config.objects:
         total = config.of(name).synthesis.num_samples

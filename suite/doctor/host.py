@@ -105,10 +105,11 @@ def _results_gb(context: Context) -> tuple[float, str]:
         path = context.root / "experiments" / package / "configs" / f"{context.scale}.yaml"
         try:
             from suite.config import load_config
+            from suite.runs import stages_of
 
-            stages = importlib.import_module(f"experiments.{package}.stages").STAGES
             schema = importlib.import_module(f"experiments.{package}.config").CONFIG
             config = load_config(schema, path)
+            stages = stages_of(package, config)
         except ImportError as error:  # bare system Python: no PyYAML
             return total, f"; without the results: no module {error.name}"
         estimates = [stage.disk_bytes for stage in stages.values() if stage.disk_bytes is not None]

@@ -1,0 +1,24 @@
+# Sample synthesis: per object pictures with masks -> synthetic images -> detectors that see these alone -> detectors that
+# go on from there, or begin without, on N real images -> what all are worth; then one report. Which stages there are, and
+# what each reads, is said by stages.py for the settings at hand.
+
+
+rule sample_synthesis:
+    input:
+        stamp("report"),
+
+
+for _name, _stage in STAGES.items():
+
+    rule:
+        name:
+            _name.replace("-", "_")
+        input:
+            [stamp(other) for other in _stage.inputs],
+        output:
+            touch(stamp(_name)),
+        threads: workflow.cores if _stage.is_wide else 1
+        params:
+            settings(_name),
+        shell:
+            launch(_name, **{other: other for other in _stage.inputs})
