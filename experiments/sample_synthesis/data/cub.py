@@ -36,12 +36,32 @@ def cub(root: Path, *, split_file: Path | None = None, threads: int = 1) -> dict
     """The three splits. split_file: by default our_train_test_split.txt in `root` or the folder above. Raises
     Missing where the set or the split is not there, BadInput for what is damaged.
     """
+    root = cub_root(root)
+    account = Account(root)
+    file, listed = list_cub(root, account, split_file=split_file)
+    return {
+        split: build(
+            rows, images_dir=root / "images", split=split, label=LABEL, source="cub", account=account,
+            file=file, threads=threads,
+        )
+        for split, rows in listed.items()
+    }  # fmt: skip
+
+
+def cub_root(root: Path) -> Path:
+    """The folder with images.txt: `root` or the one of the set's name in it. Raises Missing."""
     if not (root / "images.txt").is_file() and (root / "CUB_200_2011" / "images.txt").is_file():
         root = root / "CUB_200_2011"
     for name in ("images.txt", "bounding_boxes.txt"):
         if not (root / name).is_file():
             raise absent("cub", root / name)
-    account = Account(root)
+    return root
+
+
+def list_cub(
+    root: Path, account: Account, *, split_file: Path | None = None
+) -> tuple[Path, dict[str, list[Listed]]]:
+    """(file of the split, {split: its photographs and boxes}), no photograph opened yet."""
     paths = dict(_pairs(root / "images.txt"))
     boxes = _boxes(root / "bounding_boxes.txt", account)
     file, codes = read_split(root, list(paths), paths, split_file)
@@ -53,13 +73,7 @@ def cub(root: Path, *, split_file: Path | None = None, threads: int = 1) -> dict
             )
         rows = listed[CODES[code]]
         rows.append(Listed(paths[key], boxes[key], place, f"image {key}", {"cub_id": int(key)}))
-    return {
-        split: build(
-            rows, images_dir=root / "images", split=split, label=LABEL, source="cub", account=account,
-            file=file, threads=threads,
-        )
-        for split, rows in listed.items()
-    }  # fmt: skip
+    return file, listed
 
 
 def read_split(
