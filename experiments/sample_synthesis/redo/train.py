@@ -6,7 +6,7 @@
 A step redraws each region of a batch from its mask and a latent; the generators and the mask network learn
 to deceive the discriminator, the regressor to find the latents again; then the discriminator learns from a
 second batch of real pictures against the same composites. What is drawn is a function of seed, attempt and
-step, so a killed training ends in the same weights as one that was not (same machine and number of threads, CPU).
+step, so a killed training ends in the same weights as one that was not (CPU; same machine and threads).
 
 Writes `mask.safetensors` (the last mask network), `masks/<step>.safetensors` (that of every checkpoint: the
 paper's training grows unstable when it lasts, and its authors chose between 20,000 and 40,000 steps) and
