@@ -1,16 +1,17 @@
 # `make help` lists what exists. Settings come on the command line: make reproduce-solid SCALE=small SEED=1
 # Nothing is to be installed first: workflow/run makes the environments that a target needs.
 
-export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT
+export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT OBJECT
 RUN := workflow/run
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce-solid reproduce-dense-detector reproduce-gafi reproduce plan status logs shell report
+.PHONY: help reproduce-solid reproduce-dense-detector reproduce-gafi reproduce-sample-synthesis reproduce
+.PHONY: plan status logs shell report
 .PHONY: fetch-meshes fetch-fashion-mnist fetch-cifar10 fetch-cifar100 fetch-cinic10 fetch-dermamnist tabletop
 .PHONY: doctor gpu-check images test lint clean
 
 help: ## this page
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-24s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-26s %s\n", $$1, $$2}' Makefile
 	@sed -n 's/^#? *//p' Makefile
 
 reproduce-solid: ## SOLID: meshes, rooms -> rendered store -> pre-trained and fine-tuned detectors
@@ -21,6 +22,9 @@ reproduce-dense-detector: ## the small single-stage detector: annotations -> tra
 
 reproduce-gafi: ## GaFi: GANs, filtered pictures, classifiers that never saw a real one
 	@$(RUN) reproduce gafi
+
+reproduce-sample-synthesis: ## cut-outs -> synthetic images -> detectors (OBJECT=qr|face|bird|car|all)
+	@$(RUN) reproduce sample-synthesis
 
 reproduce: ## every paper that is here, one after the other, then the report
 	@$(RUN) reproduce all && $(RUN) report
@@ -50,7 +54,7 @@ fetch-fashion-mnist: ## a data set of GaFi; also fetch-cifar10, -cifar100, -cini
 fetch-cifar10 fetch-cifar100 fetch-cinic10 fetch-dermamnist:
 	@$(RUN) fetch-data $(@:fetch-%=%)
 
-tabletop: ## render the embedded target set again and compare it (COUNT=20: only so many)
+tabletop: ## render the embedded target set again and compare it (COUNT=20: so many)
 	@$(RUN) tabletop
 
 doctor: ## what is missing on this machine, each line with its remedy

@@ -17,6 +17,7 @@ COMMANDS = {  # target -> what it starts
     "reproduce-solid": "workflow/run reproduce solid",
     "reproduce-dense-detector": "workflow/run reproduce dense-detector",
     "reproduce-gafi": "workflow/run reproduce gafi",
+    "reproduce-sample-synthesis": "workflow/run reproduce sample-synthesis",
     "reproduce": "workflow/run reproduce all && workflow/run report",
     "plan": "workflow/run plan",
     "status": "workflow/run status",
@@ -38,7 +39,8 @@ UNLISTED = {  # help names them in the line of fetch-fashion-mnist
     for name in ("cifar10", "cifar100", "cinic10", "dermamnist")
 }
 SETTINGS = (
-    "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT"
+    "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT "
+    "OBJECT"
 ).split()
 
 

@@ -25,6 +25,7 @@ from experiments.sample_synthesis.config_sections import (
 )
 from experiments.sample_synthesis.names import OBJECTS
 from suite.errors import BadInput
+from suite.runs import choose
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 UPSTREAM = {item.name: True for item in fields(CompatConfig)}
@@ -89,3 +90,18 @@ class SampleSynthesisConfig:
 
 
 CONFIG = SampleSynthesisConfig
+
+
+def chosen_objects(text: str) -> str:
+    """The override that OBJECT=qr|face|bird|car|all stands for; several are separated by commas."""
+    names = (
+        list(OBJECTS)
+        if text == "all"
+        else [choose(word, [*OBJECTS, "all"], "object") for word in text.split(",")]
+    )
+    return f"objects=[{','.join(names)}]"
+
+
+VARIABLES = {
+    "OBJECT": chosen_objects
+}  # environment variables of this system alone (suite.runs.own_overrides)

@@ -240,7 +240,7 @@ def _weights(config: SampleSynthesisConfig) -> Stage:
     return Stage(
         system=SYSTEM, name=WEIGHTS, summary="MobileNetV2 of ImageNet from the packages, for Keras",
         toolchain="detectron2", version=1, uses_gpu=False, decides=("torch", "numpy"),
-        run="experiments.sample_synthesis.detector.convert:run",
+        run="experiments.sample_synthesis.detector.convert_stage:run",
     )  # fmt: skip
 
 

@@ -227,7 +227,7 @@ def test_no_gpu_is_exit_3_with_the_remedy(images):
     assert "ACCEL=cuda" in done.stderr
 
 
-PAPERS = ("solid", "dense-detector", "gafi")
+PAPERS = ("solid", "dense-detector", "gafi", "sample-synthesis")
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,8 @@ LIGHT_MODULES = [
     "suite.launch.__main__", "suite.launch.relay", "experiments.solid.stages", "experiments.solid.config",
     "experiments.dense_detector.stages", "experiments.dense_detector.config",
     "experiments.gafi.stages", "experiments.gafi.config",
+    "experiments.sample_synthesis.stages", "experiments.sample_synthesis.config",
+    "experiments.sample_synthesis.cells", "experiments.sample_synthesis.names",
 ]  # fmt: skip
 
 
