@@ -30,9 +30,13 @@ def coco(
     for path in files.values():
         if not path.is_file():
             raise absent("coco", path)
+    listed = {split: _listed(path, account) for split, path in files.items()}
+    # File names count from images/, or from the folder itself where they begin with that.
+    named = (item.file_name.startswith("images/") for items in listed.values() for item in items)
+    images_dir = root if all(named) else root / "images"
     sets = {
         split: build(
-            _listed(path, account), images_dir=root / "images", split=split, label=label, source=source,
+            listed[split], images_dir=images_dir, split=split, label=label, source=source,
             account=account, file=path, threads=threads,
         )
         for split, path in files.items()
