@@ -103,7 +103,9 @@ def redo_state(name: str, config: SampleSynthesisConfig) -> str | None:
 
 # --- what decides a result ---
 
-TRAIN = ("lr", "batch", "steps_per_epoch", "l2", "selection", "validation", "subset_seed", "runs", "source")
+TRAIN = (
+    "lr", "batch", "steps_per_epoch", "l2", "selection", "validation", "subset_seed", "runs", "source", "order",
+)  # fmt: skip
 DETECTOR = ("archs", "image_size", "init", "loss", "min_confidence", "nms_iou", "score_floor")
 
 

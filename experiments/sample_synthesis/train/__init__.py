@@ -1,0 +1,1 @@
+"""Training of detectors: order of items, input pipeline, loop, checkpoints, arms and their stages."""

@@ -1,0 +1,74 @@
+"""What a trained detector finds in a set of pictures, as detections in the pixels of the original files.
+
+Detections are kept down to a low score: those above a higher floor are exactly what decoding with that floor
+gives, since suppression takes the surest first and a weaker box never suppresses a surer one. So one table
+serves the published metric (0.5) and the usual ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.sample_synthesis.detector.anchors import Anchors
+from experiments.sample_synthesis.detector.decode import decode
+from experiments.sample_synthesis.train.checkpoint import read_arrays
+from experiments.sample_synthesis.train.loop import Trainer
+from experiments.sample_synthesis.train.pipeline import ItemSet, images
+from suite.arrays import write_arrays
+from suite.datasets.detections import Detections
+from suite.errors import BadInput
+
+BATCH = 32  # pictures per call; of no effect on what is found beyond rounding
+FIELDS = ("image_ids", "category_ids", "scores", "boxes_xyxy")
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures to look at, and what brings boxes back into their own pixels."""
+
+    items: ItemSet
+    image_ids: np.ndarray  # int64 (n,)
+    sizes_wh: np.ndarray  # (n, 2) pixels
+
+
+def predict(
+    trainer: Trainer, pictures: Pictures, anchors: Anchors, *, min_confidence: float, nms_iou: float,
+    positions: np.ndarray | None = None,
+) -> Detections:  # fmt: skip
+    """Detections in the pictures at these positions (None: in all), label = category id.
+
+    Boxes may reach out of their picture; they are not clipped.
+    """
+    if positions is None:
+        positions = np.arange(len(pictures.items))
+    found = []
+    for batch in images(pictures.items, positions, batch=BATCH):
+        outputs = trainer.predict(batch)
+        found += decode(outputs, anchors, min_confidence=min_confidence, nms_iou=nms_iou)
+    if not found:
+        return Detections.empty()
+    counts = [len(one.scores) for one in found]
+    factor = np.tile(np.asarray(pictures.sizes_wh, dtype=np.float64)[positions] / anchors.image_size, 2)
+    return Detections(
+        image_ids=np.repeat(pictures.image_ids[positions], counts),
+        category_ids=np.concatenate([one.labels for one in found]),
+        scores=np.concatenate([one.scores for one in found]),
+        boxes_xyxy=np.concatenate([one.boxes for one in found]) * np.repeat(factor, counts, axis=0),
+    )
+
+
+def write_predictions(path: Path, detections: Detections) -> None:
+    """Write image_ids, category_ids int64, scores float64, boxes_xyxy float64 as `.npz`."""
+    write_arrays(path, **{name: getattr(detections, name) for name in FIELDS})
+
+
+def read_predictions(path: Path) -> Detections:
+    """What `write_predictions` wrote. Raises BadInput."""
+    arrays = read_arrays(path)
+    try:
+        return Detections(*(arrays[name] for name in FIELDS))
+    except (KeyError, ValueError) as error:
+        raise BadInput(f"holds no detections ({error})", file=path, fix="evaluate the cell again") from None
