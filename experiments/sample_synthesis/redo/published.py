@@ -61,7 +61,8 @@ def read_published(path: Path) -> tuple[MaskNet, tuple[str, ...]]:
     """
     tree = _load(path)
     mask = _mask_tensors(tree, path)
-    skipped = tuple(_other_names({name: value for name, value in tree.items() if value is not mask}))
+    others = {} if mask is tree else {name: value for name, value in tree.items() if name != MASK}
+    skipped = tuple(_other_names(others))
     first = mask.get("cnn.0.mods.7.weight")
     if first is None or first.ndim != 4:
         raise BadInput(

@@ -1,9 +1,10 @@
 """The stages `train-redo` (one network per object) and `redo-masks` (its masks of every set of pictures).
 
 `train-redo` reads the pictures of `objects`, variant masked, and writes what redo/train.py names.
-`redo-masks` has the shards of `objects`, each with masks.npy and masks.json as `objects` writes them for other
-providers, and sheet.png. Masks of the network of `train-redo`, or of the file `masks.weights`: ours (.safetensors; it is
-given pictures in [-1, 1]) or a published one (.pth; in [0, 1], as the published synthesis does).
+`redo-masks` has the shards of `objects`, each with masks.npy and masks.json as `objects` writes them for
+other providers, and sheet.png: by the network of `train-redo`, or by that of the file `masks.weights`. That
+file is ours (.safetensors; it sees pictures in [-1, 1], as in training) or a published one (.pth; in [0, 1],
+as the published synthesis does).
 """
 
 from __future__ import annotations
