@@ -14,7 +14,7 @@ help: ## this page
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-26s %s\n", $$1, $$2}' Makefile
 	@sed -n 's/^#? *//p' Makefile
 
-reproduce-solid: ## SOLID: meshes, rooms -> rendered store -> pre-trained and fine-tuned detectors
+reproduce-solid: ## SOLID: meshes, rooms -> rendered store -> pre-trained, fine-tuned detectors
 	@$(RUN) reproduce solid
 
 reproduce-dense-detector: ## the small single-stage detector: annotations -> training -> AP

@@ -17,8 +17,9 @@ from pathlib import Path
 from experiments.gafi import names
 from experiments.gafi.config import GafiConfig
 from experiments.gafi.stages import STAGES
+from suite.by_hand import bring_up, key_at
 from suite.errors import BadInput
-from suite.manifest import KEY_FILE, MANIFEST, key_of, read_json, read_manifest, write_json
+from suite.manifest import KEY_FILE, MANIFEST, key_of, read_json, write_json
 from suite.runs import folder_setting
 from suite.stage import Context, Job, Stage, resolve
 
@@ -32,6 +33,7 @@ GAN_STAGE = replace(
     STAGES["train-gan"], num_shards=None, disk_bytes=None, run=f"{__name__}:train_one_gan",
     config=(*STAGES["train-gan"].config, *METERS),
 )  # fmt: skip
+OTHER = "repeat those, or give another --extra_name, or --force"
 LEFT_OUT = (MANIFEST, KEY_FILE, "config.yaml")  # of the result of fewer epochs
 SAVED = {  # script: sections with folders of results
     "classifier": {"RUN": "save_path"},
@@ -47,7 +49,7 @@ def train_classifier(config: GafiConfig, *, device: str, force: bool) -> Iterato
     folder = names.trained_folder(config.classifier)
     data = imported(config, Path(config.classifier.RUN.save_path))
     job = _job(STAGES["train-classifier"], config, device, {"import": data}, folder)
-    yield from _bring_up(job, force=force)
+    yield from bring_up(job, force=force, fix=OTHER)
     facts = read_json(folder / "classifier.json")
     yield f"best epoch {facts['best_epoch']}: validation accuracy {facts['val_accuracy']:.4f}"
     yield str(folder)
@@ -64,7 +66,7 @@ def train_gan(config: GafiConfig, *, device: str, force: bool) -> Iterator[str]:
     job = _job(GAN_STAGE, config, device, {"import": data}, folder)
     if run.reload:
         _reload(job)
-    yield from _bring_up(job, force=force, reload=run.reload)
+    yield from bring_up(job, force=force, fix=OTHER, goes_on=run.reload)
     yield str(folder)
 
 
@@ -107,42 +109,9 @@ def _job(stage: Stage, config: GafiConfig, device: str, inputs: dict[str, Path],
     return Job(stage=stage, config=config, seed=0, device=device, inputs=inputs, out=out)
 
 
-def _bring_up(job: Job, *, force: bool, reload: bool = False) -> Iterator[str]:
-    """Run a job in its published folder, unless that holds something else."""
-    for folder, key in ((job.out, _key_at(job.out)), (job.part, _part_key(job.part))):
-        if key in (None, job.key) or (reload and folder == job.out):
-            continue
-        if not force:
-            what = "holds a result of other settings"
-            raise BadInput(what, file=folder, fix="repeat those, or give another --extra_name, or --force")
-        yield f"{folder} is now {move_aside(folder)}"
-    yield f"{job.stage.name}: {'done' if job.run() else 'up to date'}"
-
-
-def _key_at(folder: Path) -> str | None:
-    """The key of a finished folder; `unknown` for one that is none of ours; None where there is none."""
-    manifest = read_manifest(folder)
-    if manifest is not None:
-        return manifest["key"]
-    return "unknown" if folder.exists() else None
-
-
-def _part_key(part: Path) -> str | None:
-    found = read_json(part / KEY_FILE)
-    return (found or {}).get("key", "unknown") if part.exists() else None
-
-
-def move_aside(folder: Path) -> Path:
-    """Rename to the first free `<name>_old<N>`; nothing is deleted."""
-    number = 1
-    while (target := folder.with_name(f"{folder.name}_old{number}")).exists():
-        number += 1
-    return folder.rename(target)
-
-
 def _reload(job: Job) -> None:
     """RUN.reload: the work folder begins as a copy of the finished GAN, with the searches that lie in it."""
-    if _key_at(job.out) == job.key or job.part.exists():
+    if key_at(job.out) == job.key or job.part.exists():
         return  # finished, or under way
     if not (job.out / "last_epoch").is_dir():
         fix = "leave --reload out, or check the name"

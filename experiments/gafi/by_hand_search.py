@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.gafi import names
-from experiments.gafi.by_hand import imported, move_aside, placed
+from experiments.gafi.by_hand import imported, placed
 from experiments.gafi.classifier.stage import read_facts
 from experiments.gafi.classifier.trainer import ClassifierTrainer
 from experiments.gafi.config import GafiConfig, effective_seed, seed_of_name
@@ -34,6 +34,7 @@ from experiments.gafi.search.multigan import run_multigan as search_multigan
 from experiments.gafi.search.plan import FOLDERS
 from experiments.gafi.search.selection import best_result
 from experiments.gafi.search.steps import Hooks
+from suite.by_hand import move_aside
 from suite.config import build, to_tree
 from suite.errors import BadInput, Missing, Stopped
 from suite.manifest import key_of, read_json, write_json

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from experiments.gafi.config import CONFIG
-from experiments.gafi.flags import PROGRAM, Parser, add_flags, settings_of
+from experiments.gafi.flags import PROGRAM, add_flags, settings_of
 from experiments.gafi.stages import STAGES
 from suite import stage_cli
+from suite.by_hand import Parser
 from suite.errors import BadInput, Missing, guard
 from suite.provenance import ROOT
 from suite.stage import STOP

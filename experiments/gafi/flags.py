@@ -13,10 +13,10 @@ import argparse
 import difflib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from experiments.gafi.config import (
     FILES,
@@ -90,24 +90,6 @@ FLAGS: dict[str, dict[str, str]] = {  # script: {flag: setting}; all of them pub
 AS_TEXT = ("steps", "gan_names", "ckpt_epochs", "stddev_search", "threshold_search")  # config.read_texts
 FORMS = {"steps": "a,b,..", "gan_names": "a,b,.."}  # the others: a Python literal
 TRUE, FALSE = ("true", "yes", "t", "y", "1"), ("false", "no", "f", "n", "0")
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with near matches, instead of the usage on many."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{self.prog}: {message}", fix=f"{self.prog} -h lists the flags")
-
-    def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """The parsed words. Raises BadInput."""
-        args, rest = self.parse_known_args(words)
-        if rest:
-            word = next((word for word in rest if word.startswith("-")), rest[0])
-            known = [flag for action in self._actions for flag in action.option_strings]
-            near = difflib.get_close_matches(word.partition("=")[0], known, n=3, cutoff=0.6)
-            fix = f"did you mean {' or '.join(near)}?" if near else f"{self.prog} -h lists the flags"
-            raise BadInput(f"unknown flag {word}", fix=fix)
-        return args
 
 
 def add_flags(parser: argparse.ArgumentParser, script: str) -> None:

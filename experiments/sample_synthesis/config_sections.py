@@ -264,11 +264,12 @@ class ComputeConfig:
     threads: int = 1  # per process; a result depends on it in the last digits
     cells_per_shard: int = 1  # trainings per process, which pays for importing TensorFlow once
     synth_shard_size: int = 1_000  # synthetic images per shard
+    workers: int = 1  # processes of `synth` by hand; no image depends on it
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         _at_least("compute", 1, threads=self.threads, cells_per_shard=self.cells_per_shard)
-        _at_least("compute", 1, synth_shard_size=self.synth_shard_size)
+        _at_least("compute", 1, synth_shard_size=self.synth_shard_size, workers=self.workers)
 
 
 def _at_least(section: str, least: int, **values: float) -> None:

@@ -6,7 +6,8 @@ from dataclasses import fields
 import pytest
 
 from experiments.gafi.config import CONFIGS, FILES, SCRIPTS
-from experiments.gafi.flags import FALSE, FLAGS, TRUE, Parser, add_flags, settings_of
+from experiments.gafi.flags import FALSE, FLAGS, TRUE, add_flags, settings_of
+from suite.by_hand import Parser
 from suite.errors import BadInput
 
 # GaFi, published code: the flags of each script.
