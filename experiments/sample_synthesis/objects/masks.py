@@ -4,7 +4,7 @@
     analytic    a centred ellipse, for crops that the object fills, as stand-in faces; a QR code's is drawn
     with
                 it (synth/qr.py)
-    grabcut     classical segmentation: colour models and a graph cut, started from a centred shape
+    grabcut     classical segmentation: colour models and a graph cut, started from a centred ellipse
     none        no mask; for pasting whole pictures
     redo        the unsupervised network (redo/masks.py; needs PyTorch)
 
@@ -20,10 +20,9 @@ from experiments.sample_synthesis.objects.types import MaskProvider
 from suite.errors import BadInput
 
 ELLIPSE_AXES = (0.40, 0.49)  # half axes of the ellipse across and down, share of the side
-GRABCUT_AXES = (0.36, 0.40)  # of the shape that GrabCut starts from: most of it should be the object
-GRABCUT_CORE = (
-    0.5  # share of those axes inside which all is object: else a picture of few colours is all surroundings
-)
+GRABCUT_AXES = (0.36, 0.40)  # of the ellipse that GrabCut starts from: most of it should be the object
+# Inside this share of those axes all is object; without it, a picture of few colours is all surroundings.
+GRABCUT_CORE = 0.5
 GRABCUT_FRAME = 1 / 32  # outermost pixels that GrabCut takes for surroundings, share of the side
 GRABCUT_ROUNDS = 5
 GRABCUT_SEED = 2020  # of the k-means inside OpenCV's GrabCut, which otherwise has a global generator
@@ -34,12 +33,6 @@ def ellipse(side: int, axes: tuple[float, float]) -> np.ndarray:
     rows, columns = np.mgrid[:side, :side] + 0.5
     across, down = (columns / side - 0.5) / axes[0], (rows / side - 0.5) / axes[1]
     return across**2 + down**2 <= 1.0
-
-
-def rectangle(side: int, axes: tuple[float, float]) -> np.ndarray:
-    """Centred filled rectangle, bool (side, side); axes as of `ellipse`."""
-    rows, columns = np.abs(np.mgrid[:side, :side] + 0.5 - side / 2) / side
-    return (columns <= axes[0]) & (rows <= axes[1])
 
 
 class AlphaMasks:
@@ -71,25 +64,22 @@ class EllipseMasks:
 
 
 class GrabCutMasks:
-    """GrabCut (Rother, Kolmogorov and Blake, 2004; OpenCV) from a centred ellipse or rectangle.
+    """GrabCut (Rother, Kolmogorov and Blake, 2004; OpenCV) from a centred ellipse.
 
-    The core of the shape is certainly object, the rest of it probably; the frame of the picture is certainly
-    surroundings, what lies between probably. Of the
-    result the largest connected part is kept: a picture shows one object, and specks would widen its box.
+    The core of the ellipse is certainly object, the rest of it probably; the frame of the picture is
+    certainly surroundings, what lies between probably. Of the result the largest connected part is kept: a
+    picture shows one object, and specks would widen its box.
     A picture of one colour, in which nothing can be told apart, gets an empty mask.
     """
 
     has_polarity = False  # it starts from the middle, so it is never inverted
 
-    def __init__(self, shape: str = "ellipse", *, rounds: int = GRABCUT_ROUNDS) -> None:
-        if shape not in ("ellipse", "rectangle"):
-            raise BadInput(f"GrabCut from a {shape}", fix="choose ellipse or rectangle")
+    def __init__(self, *, rounds: int = GRABCUT_ROUNDS) -> None:
         import cv2
 
-        self.shape, self.rounds = shape, rounds
-        self.key = (
-            f"grabcut {shape} {GRABCUT_AXES} {GRABCUT_CORE} {GRABCUT_FRAME} {rounds} opencv {cv2.__version__}"
-        )
+        self.rounds = rounds
+        settings = f"{GRABCUT_AXES} {GRABCUT_CORE} {GRABCUT_FRAME} {rounds}"
+        self.key = f"grabcut {settings} opencv {cv2.__version__}"
 
     def masks(self, pictures: np.ndarray) -> np.ndarray:
         """float32 (n, S, S), 0 or 1."""
@@ -113,11 +103,10 @@ class GrabCutMasks:
     def _start(self, side: int) -> np.ndarray:
         import cv2
 
-        shape = {"ellipse": ellipse, "rectangle": rectangle}[self.shape]
         core = (GRABCUT_AXES[0] * GRABCUT_CORE, GRABCUT_AXES[1] * GRABCUT_CORE)
         labels = np.full((side, side), cv2.GC_PR_BGD, np.uint8)
-        labels[shape(side, GRABCUT_AXES)] = cv2.GC_PR_FGD
-        labels[shape(side, core)] = cv2.GC_FGD
+        labels[ellipse(side, GRABCUT_AXES)] = cv2.GC_PR_FGD
+        labels[ellipse(side, core)] = cv2.GC_FGD
         frame = max(1, round(side * GRABCUT_FRAME))
         labels[:frame] = labels[-frame:] = cv2.GC_BGD
         labels[:, :frame] = labels[:, -frame:] = cv2.GC_BGD

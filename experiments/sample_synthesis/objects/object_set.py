@@ -110,12 +110,12 @@ def open_objects(
     shard = find_shard(stage_folder, name, variant)
     index = read_index(shard)
     num = len(index.keys)
-    pictures = _mapped(shard / PICTURES, (num, index.size, index.size, 3), AGAIN)
+    pictures = read_array(shard / PICTURES, (num, index.size, index.size, 3), AGAIN)
     if variant == "naive" or config.of(name).masks.provider == "none":
         return StoredObjects(pictures, None, index.keys, np.arange(num))
     folder = shard if masks is None else Path(masks) / shard.name
     again = AGAIN if masks is None else "run the stage `redo-masks` again"
-    found = _mapped(folder / MASKS, (num, index.size, index.size), again)
+    found = read_array(folder / MASKS, (num, index.size, index.size), again)
     rows = usable_rows(num, folder, again)
     return StoredObjects(pictures, found, index.keys, rows)
 
@@ -142,7 +142,8 @@ def open_backgrounds(stage_folder: Path, name: str, config: SampleSynthesisConfi
     return open_backgrounds_of(listed)
 
 
-def _mapped(path: Path, shape: tuple[int, ...], fix: str) -> np.ndarray:
+def read_array(path: Path, shape: tuple[int, ...], fix: str = AGAIN) -> np.ndarray:
+    """A mapped uint8 array of a known shape. Raises BadInput."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
