@@ -24,7 +24,7 @@ from experiments.sample_synthesis.redo.published import read_published
 from suite.errors import BadInput
 
 INPUT_RANGES = ("ours", "published")  # [-1, 1] as in training; [0, 1] as the published synthesis feeds them
-KIND = "redo-mask-network"
+ENTRY = "redo-mask-network"  # the only one of the metadata: with more, their order would vary
 FIX = "give the mask.safetensors of `train-redo` or a published nets_state.pth"
 
 
@@ -98,7 +98,7 @@ class RedoMasks:
 def save_mask_net(path: Path, network: MaskNet, architecture: Architecture) -> None:
     """The network as .safetensors, with its architecture in the metadata."""
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
-    metadata = {"kind": KIND, "architecture": json.dumps(asdict(architecture), sort_keys=True)}
+    metadata = {ENTRY: json.dumps(asdict(architecture), sort_keys=True)}
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         save_file(plain, temporary, metadata=metadata)
@@ -125,17 +125,17 @@ def load_mask_net(path: Path) -> tuple[MaskNet, tuple[str, ...]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         raise BadInput(f"no safetensors file ({error})", file=path) from None
-    if metadata.get("kind") != KIND:
+    if ENTRY not in metadata:
         raise BadInput("no mask network of ReDO", file=path, fix=FIX)
-    network = MaskNet(_architecture(metadata, path))
+    network = MaskNet(_architecture(metadata[ENTRY], path))
     _load(network, tensors, path)
     return network, ()
 
 
-def _architecture(metadata: Mapping[str, str], path: Path) -> Architecture:
+def _architecture(text: str, path: Path) -> Architecture:
     try:
-        tree = json.loads(metadata["architecture"])
-    except (KeyError, json.JSONDecodeError):
+        tree = json.loads(text)
+    except json.JSONDecodeError:
         tree = None
     names = {field.name for field in fields(Architecture)}
     if not isinstance(tree, dict) or set(tree) != names:

@@ -121,8 +121,7 @@ def write_other_tensors(path):
 
 def write_other_shapes(path, small):
     tensors = build(MaskNet, small, seed=1).state_dict() | {"head.1.bias": torch.zeros(2)}
-    tree = {"nf_mask": 8}
-    save_file(tensors, path, metadata={"kind": "redo-mask-network", "architecture": json.dumps(tree)})
+    save_file(tensors, path, metadata={"redo-mask-network": json.dumps({"nf_mask": 8})})
 
 
 @pytest.mark.parametrize(
