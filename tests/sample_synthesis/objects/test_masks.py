@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.sample_synthesis.objects.backgrounds import backdrop
 from experiments.sample_synthesis.objects.masks import (
     PROVIDERS,
     AlphaMasks,
@@ -54,15 +55,20 @@ def test_the_ellipse_covers_what_the_formula_says():
     assert (rows.min(), rows.max()) == (20, 379)
 
 
-def test_grabcut_finds_a_bright_disc_whatever_came_before():
+def test_grabcut_finds_a_bright_disc():
     pictures, discs = disc_pictures(3, size=48)
+    assert min(map(iou, GrabCutMasks().masks(pictures) > 0, discs)) > 0.95
+
+
+def test_grabcut_does_not_depend_on_what_came_before():
+    # Photographs, in which colour models may begin anywhere: unseeded, some of these masks differ.
+    pictures = np.stack([backdrop(index, 48) for index in (3, 4, 5)])
     provider = GrabCutMasks()
     cv2.setRNGSeed(7)
     together = provider.masks(pictures)
     cv2.setRNGSeed(99)
     alone = np.concatenate([provider.masks(pictures[i : i + 1]) for i in (2, 1, 0)])[::-1]
     np.testing.assert_array_equal(together, alone)
-    assert min(map(iou, together > 0, discs)) > 0.95
 
 
 def test_grabcut_of_one_colour_is_empty():
