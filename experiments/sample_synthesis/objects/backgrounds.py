@@ -1,7 +1,7 @@
 """Pictures to paste onto, without objects of the class.
 
-    list_backgrounds(config, "car")       # what there is: names of files, what was left out
-    open_backgrounds_of(listed)           # a BackgroundSource
+    listed = list_backgrounds(config, "car")                    # names of files, what was left out
+    open_backgrounds_of(config.car.backgrounds, listed)         # a BackgroundSource
 
 `voc`: VOC2007 train and test and VOC2012 train, 13,170 photographs (2501 + 4952 + 5717; the published code
 lists the 2501 twice, which draws them twice as often). A photograph that shows an object of an ignored class
@@ -56,8 +56,7 @@ class Listed:
     """What can be drawn. `counts`: listed, used, ignored."""
 
     kind: Literal["voc", "photos", "folder"]
-    folder: str | None  # absolute; None: photographs of the package
-    names: tuple[str, ...]  # relative to the folder
+    names: tuple[str, ...]  # relative to the folder that the settings name, which may be moved
     counts: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -87,14 +86,13 @@ def list_backgrounds(config: SampleSynthesisConfig, name: str) -> Listed:
 def list_kind(section: BackgroundConfig, *, ignored: Sequence[str] = ()) -> Listed:
     """The backgrounds that a section names."""
     if section.kind == "photos":
-        return Listed(
-            "photos", None, FAMILIES["A"], {"listed": len(FAMILIES["A"]), "used": len(FAMILIES["A"])}
-        )
+        names = FAMILIES["A"]
+        return Listed("photos", names, {"listed": len(names), "used": len(names)})
     folder = data_path(section.folder or "")
     if section.kind == "voc":
         return list_voc(folder, ignored)
     names = list_pictures(folder)
-    return Listed("folder", str(folder), names, {"listed": len(names), "used": len(names)})
+    return Listed("folder", names, {"listed": len(names), "used": len(names)})
 
 
 def list_voc(root: Path, ignored: Sequence[str]) -> Listed:
@@ -123,14 +121,14 @@ def list_voc(root: Path, ignored: Sequence[str]) -> Listed:
             f"every photograph shows one of {', '.join(ignored)}", file=root, fix="ignore fewer classes"
         )
     counts = {"listed": len(names), "used": len(used), "ignored": len(names) - len(used)}
-    return Listed("voc", str(root), used, counts, tuple(warnings))
+    return Listed("voc", used, counts, tuple(warnings))
 
 
-def open_backgrounds_of(listed: Listed) -> BackgroundSource:
-    """The source that draws from a list."""
+def open_backgrounds_of(section: BackgroundConfig, listed: Listed) -> BackgroundSource:
+    """The source that draws from a list, made of this section."""
     if listed.kind == "photos":
         return PhotoBackgrounds("A")
-    return FileBackgrounds(Path(listed.folder or ""), listed.names)
+    return FileBackgrounds(data_path(section.folder or ""), listed.names)
 
 
 class FileBackgrounds:

@@ -139,7 +139,7 @@ def open_backgrounds(stage_folder: Path, name: str, config: SampleSynthesisConfi
         listed = Listed.from_tree(tree)
     except (TypeError, KeyError):
         raise BadInput("is missing or damaged", file=path, fix=AGAIN) from None
-    return open_backgrounds_of(listed)
+    return open_backgrounds_of(config.of(name).backgrounds, listed)
 
 
 def read_array(path: Path, shape: tuple[int, ...], fix: str = AGAIN) -> np.ndarray:

@@ -20,13 +20,12 @@ from PIL import Image
 
 from experiments.sample_synthesis.config_sections import SourceConfig
 from experiments.sample_synthesis.objects.faces import lfw_crops, lfw_rows
+from experiments.sample_synthesis.objects.shards import RENDERS
 from suite.datasets.faults import Fault
 from suite.errors import BadInput, Missing
 from suite.paths import data_path
-from suite.provenance import ROOT
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-RENDERS = ROOT / "assets" / "sample_synthesis" / "objects"  # <object>/*.png, RGBA
 RESIZE = Image.Resampling.BICUBIC  # Pillow's default since 7.0, so that of the published code
 MODES_GREY = ("1", "L", "LA", "I", "I;16", "F")
 

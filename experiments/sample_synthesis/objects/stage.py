@@ -17,7 +17,7 @@ from experiments.sample_synthesis.config import SampleSynthesisConfig
 from experiments.sample_synthesis.objects.backgrounds import list_backgrounds
 from experiments.sample_synthesis.objects.mask_cache import MaskCache, predict_masks
 from experiments.sample_synthesis.objects.mask_set import cache_folder, oriented, write_masks
-from experiments.sample_synthesis.objects.masks import AlphaMasks, open_provider, quantised
+from experiments.sample_synthesis.objects.masks import AlphaMasks, EllipseMasks, open_provider, quantised
 from experiments.sample_synthesis.objects.object_set import BACKGROUNDS, PICTURES, Index, write_index
 from experiments.sample_synthesis.objects.shards import object_shards, source_of
 from experiments.sample_synthesis.objects.sources import Pictures, open_pictures
@@ -121,7 +121,7 @@ def _read(
 def _masks(
     images: np.ndarray, provider: MaskProvider, cache: MaskCache, batch: int, ctx: Context
 ) -> np.ndarray:
-    if isinstance(provider, AlphaMasks):  # reading it back would take longer than copying it
+    if isinstance(provider, (AlphaMasks, EllipseMasks)):  # reading these back takes longer than making them
         return quantised(provider.masks(images))
     return predict_masks(images, provider, cache, batch=batch, check_stop=ctx.check_stop)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -50,8 +51,9 @@ def voc_config(root: Path, *overrides: str):
 
 def test_a_background_with_an_ignored_class_is_never_used(tmp_path):
     make_voc(tmp_path, PLAIN)
-    listed = list_backgrounds(voc_config(tmp_path), "bird")
-    pictures = draws(open_backgrounds_of(listed))
+    config = voc_config(tmp_path)
+    listed = list_backgrounds(config, "bird")
+    pictures = draws(open_backgrounds_of(config.bird.backgrounds, listed))
     assert not any(map(shows_mark, pictures))
     assert len({picture.tobytes() for picture in pictures}) == 2, "both colours of the others are used"
     assert listed.counts == {"listed": 5, "used": 3, "ignored": 2}
@@ -59,9 +61,10 @@ def test_a_background_with_an_ignored_class_is_never_used(tmp_path):
 
 def test_upstream_birds_are_pasted_before_birds(tmp_path):
     make_voc(tmp_path, PLAIN)
-    listed = list_backgrounds(voc_config(tmp_path, "compat.bird_backgrounds_with_birds=true"), "bird")
+    config = voc_config(tmp_path, "compat.bird_backgrounds_with_birds=true")
+    listed = list_backgrounds(config, "bird")
     assert listed.counts == {"listed": 5, "used": 5, "ignored": 0}
-    assert sum(map(shows_mark, draws(open_backgrounds_of(listed)))) > 5
+    assert sum(map(shows_mark, draws(open_backgrounds_of(config.bird.backgrounds, listed)))) > 5
 
 
 @pytest.mark.parametrize(
@@ -113,22 +116,24 @@ def test_a_set_of_which_nothing_is_left_is_one_line(tmp_path):
         list_voc(tmp_path, ("car",))
 
 
-def test_the_list_survives_json_and_opens_the_same_source(tmp_path):
-    make_voc(tmp_path, PLAIN)
-    listed = list_voc(tmp_path, ("bird",))
-    again = Listed.from_tree(listed.tree())
+def test_the_list_survives_json_and_a_move_of_the_folder(tmp_path):
+    make_voc(tmp_path / "here", PLAIN)
+    listed = list_voc(tmp_path / "here", ("bird",))
+    sections = [BackgroundConfig(kind="voc", folder=str(tmp_path / name)) for name in ("here", "there")]
+    before = draws(open_backgrounds_of(sections[0], listed), 5)
+    (tmp_path / "here").rename(tmp_path / "there")
+    again = Listed.from_tree(json.loads(json.dumps(listed.tree())))
     assert again == listed
-    for one, other in zip(
-        draws(open_backgrounds_of(listed), 5), draws(open_backgrounds_of(again), 5), strict=True
-    ):
+    for one, other in zip(before, draws(open_backgrounds_of(sections[1], again), 5), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_a_folder_of_the_user_is_drawn_from_evenly_and_stretched(tmp_path):
     for number in range(4):
         save_picture(tmp_path / f"{number}.png", (50 * number, 0, 0), size=(90, 20))
-    listed = list_kind(BackgroundConfig(kind="folder", folder=str(tmp_path)))
-    counts = Counter(int(picture[0, 0, 0]) for picture in draws(open_backgrounds_of(listed), 400))
+    section = BackgroundConfig(kind="folder", folder=str(tmp_path))
+    source = open_backgrounds_of(section, list_kind(section))
+    counts = Counter(int(picture[0, 0, 0]) for picture in draws(source, 400))
     assert sorted(counts) == [0, 50, 100, 150]
     assert min(counts.values()) > 100 - 4 * 8.7  # four standard deviations of a binomial count
 

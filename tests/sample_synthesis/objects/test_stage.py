@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.sample_synthesis.objects import stage
+from experiments.sample_synthesis.objects import shards, stage
 from experiments.sample_synthesis.objects.mask_cache import MaskCache
 from experiments.sample_synthesis.objects.mask_set import MASKS, cache_folder, predict_set, write_masks
 from experiments.sample_synthesis.objects.object_set import (
@@ -275,3 +275,13 @@ def test_a_folder_that_is_not_there_is_missing_and_one_that_changes_is_noticed(t
     assert before["car masked"] is None and after["car masked"] is not None
     save_discs(tmp_path / "cars", 3)
     assert folders_state(config) != after
+
+
+def test_another_render_of_a_stand_in_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "RENDERS", tmp_path)
+    config = tiny_config("objects=[bird]", "ablations=[]")
+    before = folders_state(config)
+    save_picture(tmp_path / "bird" / "0.png")
+    first = folders_state(config)
+    save_picture(tmp_path / "bird" / "0.png", (9, 9, 9))
+    assert before["bird masked"] is None and before != first != folders_state(config)
