@@ -29,8 +29,9 @@ def source_of(config: SampleSynthesisConfig, name: str, variant: str) -> SourceC
 
 
 def folders_state(config: SampleSynthesisConfig) -> dict[str, Any]:
-    """What is read from outside, for the stage's key: digest of the listing of every folder of the user, of the
-    content of stand-in renders; None: absent, or inside an installed package, whose version is in the key.
+    """What is read from outside, for the stage's key: digest of the listing of every folder of the user, of
+    the content of stand-in renders; None: absent, or inside an installed package, whose version is in the
+    key.
     """
     state: dict[str, Any] = {}
     for name, variant in object_shards(config):
