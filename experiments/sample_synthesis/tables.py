@@ -7,7 +7,7 @@ columns.
 A figure is the test mAP@0.5 in percent, mean +- standard deviation over the runs. The deviation is the sample
 one (divisor runs - 1) everywhere; the published tables take that for from_scratch and finetuned and the
 population one (divisor runs) for pretrained and the ablations: `ddof=0` makes those again. published.csv has
-two decimals, and four in the seven rows where two would round to another digit of the table.
+two decimals, and four in the ten rows where two are too few for the one decimal of these tables.
 """
 
 from __future__ import annotations
@@ -226,8 +226,8 @@ def markdown(table: Table, *, decimals: int = 1) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def latex(table: Table, *, decimals: int = 2) -> str:
-    """A LaTeX tabular; the published code prints two decimals."""
+def latex(table: Table, *, decimals: int = 1) -> str:
+    """A LaTeX tabular. The published code prints two decimals, for which published.csv has too few digits."""
     lines = [list(table.header), *_texts(table, decimals, r" $\pm$ ")]
     body = "".join(f"{' & '.join(map(_escaped, line))} \\\\ \\hline\n" for line in lines)
     columns = "|".join(["l", *["c"] * (len(table.header) - 1)])

@@ -10,8 +10,11 @@ form.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from experiments.sample_synthesis.data.build import build
 from experiments.sample_synthesis.data.tablefile import number_text, read_rows
@@ -86,14 +89,28 @@ def read_mat(path: Path) -> Iterator[list[object]]:
             -1
         )
     # SciPy's reader raises these for files that are cut, of another kind, or without the variable.
-    except (KeyError, ValueError, TypeError, MatReadError, NotImplementedError, OSError) as error:
+    except (
+        LookupError,
+        ValueError,
+        TypeError,
+        MatReadError,
+        NotImplementedError,
+        OSError,
+        zlib.error,
+    ) as error:
         what = f"is no MATLAB file with `annotations` ({str(error):.60})"
         raise BadInput(what, file=path, fix="copy it again, or write the CSV") from None
     missing = [name for name in FIELDS if name not in (annotations.dtype.names or ())]
     if missing:
         what = f"`annotations` has no field `{missing[0]}`"
         raise BadInput(what, file=path, fix=f"it needs {', '.join(FIELDS)}")
-    return ([entry[name].item() for name in FIELDS] for entry in annotations)
+    return ([_scalar(entry[name]) for name in FIELDS] for entry in annotations)
+
+
+def _scalar(field: object) -> object:
+    """The one value of a field, which MATLAB wraps in arrays; None of an empty one."""
+    values = np.asarray(field).reshape(-1)
+    return values[0] if len(values) else None
 
 
 def car_tables(sets: dict[str, RealSet]) -> dict[str, str]:
