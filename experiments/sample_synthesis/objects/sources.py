@@ -167,7 +167,11 @@ def _stand_in(source: SourceConfig, name: str) -> Pictures:
         return StandInFaces(size=source.size, zoom=source.zoom)
     from experiments.sample_synthesis.objects.backgrounds import backdrop
 
-    return StandInRenders(RENDERS / name, backdrop, size=source.size, zoom=source.zoom)
+    folder = RENDERS / name
+    if not folder.is_dir():
+        fix = "restore them: git checkout assets/sample_synthesis"
+        raise Missing("the stand-in renders are not here", file=folder, fix=fix)
+    return StandInRenders(folder, backdrop, size=source.size, zoom=source.zoom)
 
 
 def _limited(pictures: Any, limit: int | None) -> Pictures:

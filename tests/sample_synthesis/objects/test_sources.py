@@ -161,6 +161,12 @@ def test_a_render_stands_on_a_photograph_and_keeps_its_own_colour_at_the_edge(tm
     assert np.ptp(opened.read(0)[render[..., 3] == 0]) > 0, "a photograph, not one colour"
 
 
+def test_renders_that_are_gone_are_to_be_restored(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "RENDERS", tmp_path)
+    with pytest.raises(Missing, match="git checkout"):
+        open_pictures(SourceConfig(kind="standin"), "car")
+
+
 def test_qr_codes_have_no_pictures():
     with pytest.raises(BadInput, match="drawn as they are needed"):
         open_pictures(SourceConfig(kind="library"), "qr")
