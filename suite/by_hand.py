@@ -1,8 +1,8 @@
 """What commands by hand have in common: flags whose errors are one line, and results in folders of the user.
 
 A result is made by the job of a stage (suite/stage.py) in a folder that the user names: the same command
-again is up to date, a killed one goes on, and a folder that holds something else is refused until `force` moves
-it aside.
+again is up to date, a killed one goes on, and a folder that holds something else is refused until `force`
+moves it aside.
 """
 
 from __future__ import annotations

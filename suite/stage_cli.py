@@ -21,7 +21,8 @@ def main(system: str, stages: Mapping[str, Stage], schema: type, argv: Sequence[
 
 def build_parser(system: str, stages: Mapping[str, Stage]) -> argparse.ArgumentParser:
     """One sub-command per stage, with the flags of the stage contract."""
-    parser = argparse.ArgumentParser(prog=f"python -m experiments.{system}", allow_abbrev=False)
+    package = system.replace("-", "_")
+    parser = argparse.ArgumentParser(prog=f"python -m experiments.{package}", allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="stages, in order")
     for stage in stages.values():
         verb = verbs.add_parser(stage.name, help=stage.summary, description=stage.summary, allow_abbrev=False)

@@ -122,6 +122,8 @@ def ablation_images(config: SampleSynthesisConfig, name: str) -> int:
 
 
 def _main(config: SampleSynthesisConfig, name: str, arch: str) -> Iterator[Cell]:
+    if not config.arms:  # an ablation by itself
+        return
     for run in range(1, config.train.runs + 1):
         common = {"object": name, "arch": arch, "variant": "masked", "factor": None, "run": run}
         yield Cell(arm="pretrained", num_real=None, ablation=None, **common)

@@ -1,8 +1,8 @@
 """The stages: what each reads, what decides its result, how it is cut into shards.
 
 Every object has its own (one_object.py). `stages_of` picks those that the settings need, each with the
-sections that decide its result: the network ReDO and the conversion of weights run in another toolchain, which
-a run without them does not ask for.
+sections that decide its result: the network ReDO and the conversion of weights run in another toolchain, for
+which a run without them does not ask.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def redo_state(name: str, config: SampleSynthesisConfig) -> str | None:
 # --- what decides a result ---
 
 TRAIN = (
-    "lr", "batch", "steps_per_epoch", "l2", "selection", "validation", "subset_seed", "runs", "source", "order",
+    "lr", "batch", "steps_per_epoch", "l2", "selection", "validation", "subset_seed", "runs", "source",
+    "order",
 )  # fmt: skip
 DETECTOR = ("archs", "image_size", "init", "loss", "min_confidence", "nms_iou", "score_floor")
 
@@ -113,7 +114,7 @@ def _below(section: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{section}.{name}" for name in names)
 
 
-def _synthesis(config: SampleSynthesisConfig, name: str) -> tuple[str, ...]:
+def synthesis_sections(config: SampleSynthesisConfig, name: str) -> tuple[str, ...]:
     """What decides a synthetic image, besides the pictures of objects."""
     compat = {"face": ("compat.face_box_frames",), "bird": ("compat.bird_backgrounds_with_birds",)}
     return (
@@ -128,7 +129,7 @@ def _training(config: SampleSynthesisConfig, name: str) -> tuple[str, ...]:
         *_below("train", TRAIN), *_below("detector", DETECTOR), f"{name}.grid", "ablations", "ablation",
         "compute.threads", "compute.precision", "compute.cells_per_shard",
     )  # fmt: skip
-    return (*found, *_synthesis(config, name)) if config.train.source == "stream" else found
+    return (*found, *synthesis_sections(config, name)) if config.train.source == "stream" else found
 
 
 # --- the stages of one object ---
@@ -168,7 +169,7 @@ def _synth(config: SampleSynthesisConfig, name: str) -> Stage:
         name, "synth", "paste objects onto backgrounds: images and their boxes", version=1, uses_gpu=False,
         inputs=(f"{name}-objects", *masks), num_shards=_count(synth_shards, name),
         disk_bytes=partial(synth_bytes, name), decides=(*PICTURES, "segno"),
-        config=(*_synthesis(config, name), "compute.synth_shard_size", *more),
+        config=(*synthesis_sections(config, name), "compute.synth_shard_size", *more),
     )  # fmt: skip
 
 
