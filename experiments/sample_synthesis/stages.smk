@@ -8,6 +8,8 @@ rule sample_synthesis:
         stamp("report"),
 
 
+# Snakemake evaluates a shell line once more when the job starts, when the loop is over; the values of a rule's other
+# keywords stay. Resources are no reason to start a job again, which another number of workers would be in `params`.
 for _name, _stage in STAGES.items():
 
     rule:
@@ -20,5 +22,7 @@ for _name, _stage in STAGES.items():
         threads: workflow.cores if _stage.is_wide else 1
         params:
             settings(_name),
+        resources:
+            command=launch(_name, **{other: other for other in _stage.inputs}),
         shell:
-            launch(_name, **{other: other for other in _stage.inputs})
+            "{resources.command}"
