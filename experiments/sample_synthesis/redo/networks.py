@@ -89,10 +89,12 @@ class PyramidPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c + 4, h, w)."""
-        pooled = [
-            F.interpolate(conv(F.avg_pool2d(x, window)), x.shape[-2:], mode="bilinear", align_corners=False)
-            for conv, window in zip(self.reduce, self.windows, strict=True)
-        ]
+        pooled = []
+        for conv, window in zip(self.reduce, self.windows, strict=True):
+            # The convolution written out: oneDNN's has results that depend on the place in the batch, in the
+            # last bit, where a map has an odd number of places.
+            one = (F.avg_pool2d(x, window) * conv.weight[0]).sum(1, keepdim=True) + conv.bias
+            pooled.append(F.interpolate(one, x.shape[-2:], mode="bilinear", align_corners=False))
         return torch.cat([x, *pooled], 1)
 
 

@@ -97,9 +97,17 @@ def architecture_of(settings: RedoConfig) -> Architecture:
 class RedoTrainer:
     """The four networks, their optimisers and the step over them."""
 
-    def __init__(self, settings: RedoConfig, *, seed: int, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        settings: RedoConfig,
+        *,
+        seed: int,
+        device: str = "cpu",
+        architecture: Architecture | None = None,
+    ) -> None:
+        """architecture: other widths than `nf` for all (the paper narrows the generators for flowers)."""
         self.settings, self.seed, self.device = settings, seed, torch.device(device)
-        self.architecture = architecture_of(settings)
+        self.architecture = architecture or architecture_of(settings)
         self.begin(attempt=0)
 
     def begin(self, *, attempt: int) -> None:
@@ -131,7 +139,7 @@ class RedoTrainer:
             ).to(self.device)
             for stream in (data.REDRAWN, data.COMPARED)
         )
-        latents = data.latents_of_step(self.steps, batch=batch, latent=self.settings.latent, **where)
+        latents = data.latents_of_step(self.steps, batch=batch, latent=self.architecture.latent, **where)
         latents = latents.to(self.device)
         adversarial, regressed, fake = self._redraw(redrawn, latents)
         judged = self._judge(compared, fake)
