@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.sample_synthesis.data.cars import car_tables, cars
-from experiments.sample_synthesis.data.cub import SPLIT_FILE, cub, split_text
+from experiments.sample_synthesis.data.cub import cub, split_text
 from experiments.sample_synthesis.data.fddb import fddb, rect_lists
 from experiments.sample_synthesis.data.qr_csv import qr_csv, qr_tables
 from experiments.sample_synthesis.data.sets import skipped_of
 from experiments.sample_synthesis.data.splits import check_disjoint, differences
+from experiments.sample_synthesis.data.where import SPLIT_FILE
 from suite.datasets import write_coco
 from suite.datasets.coco import write_text
 from suite.datasets.faults import Skipped

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from experiments.sample_synthesis.data.build import build
+from experiments.sample_synthesis.data.tablefile import read_text
 from experiments.sample_synthesis.data.types import SPLITS, Account, Listed, ListedBox, RealSet
-from experiments.sample_synthesis.data.where import absent
+from experiments.sample_synthesis.data.where import SPLIT_FILE, absent
 from suite.errors import BadInput, Missing
 
-SPLIT_FILE = "our_train_test_split.txt"  # published name
 REDO_SPLIT = "redo_train_val_test_split.txt"
 DMGAN_TEST = ("dmgan_test_filenames.pickle", "dmgan_test_filenames.txt")
 SPLIT_SEED = 6789
@@ -153,13 +153,13 @@ def _first(root: Path, names: Sequence[str]) -> Path | None:
 def _names(path: Path) -> list[str]:
     if path.suffix == ".pickle":
         return [name for name in string_constants(path) if "/" in name]
-    return path.read_text(encoding="utf-8").split()
+    return read_text(path).split()
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, str]]:
     """(first, rest) of every line; BadInput for a line without two words or an id that occurs twice."""
     seen = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         key, _, rest = line.strip().partition(" ")

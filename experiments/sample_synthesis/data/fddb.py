@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.sample_synthesis.data.build import build, group
+from experiments.sample_synthesis.data.tablefile import read_text
 from experiments.sample_synthesis.data.types import Account, Box, Listed, ListedBox, RealSet, parse_number
 from experiments.sample_synthesis.data.where import absent
 from suite.datasets.faults import Fault
@@ -76,10 +77,7 @@ def _without_prefix(name: str, images_dir: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError:
-        raise BadInput("not a text file", file=path, fix="copy it again") from None
+    return [line.strip() for line in read_text(path).splitlines()]
 
 
 def _rectangles(path: Path, account: Account) -> list[Listed]:

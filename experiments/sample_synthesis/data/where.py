@@ -18,6 +18,8 @@ from suite.provenance import ROOT
 if TYPE_CHECKING:
     from experiments.sample_synthesis.config_sections import RealConfig
 
+SPLIT_FILE = "our_train_test_split.txt"  # of CUB; published name
+LISTS = (".csv", ".txt", ".json", ".mat", ".pickle")  # annotations and splits
 STANDINS = ROOT / "assets" / "sample_synthesis"
 
 
@@ -69,19 +71,20 @@ def absent(kind: str, path: Path) -> Missing:
 
 def data_state(name: str, real: RealConfig) -> Any:
     """What decides the content of an object's real images besides the settings, for the key of the stage:
-    names and sizes of all files of the folder; None while it is absent. Of stand-ins: the digests of their
-    lists.
+    names and sizes of all files, and digests of the lists; None while the set is absent. Composed stand-ins
+    have none.
     """
     if real.kind == "standin":
-        lists = sorted(standin_folder(name).glob("*.json"))
-        return {path.name: file_digest(path) for path in lists} or None
-    folder = data_path(real.folder)
+        folder = standin_folder(name)
+        files = sorted(folder.glob("*.json"))
+    else:
+        folder = data_path(real.folder)
+        places = (folder, folder / "devkit", folder / "FDDB-folds")
+        files = [path for place in places for path in sorted(place.glob("*")) if path.suffix in LISTS]
+        files += [path for path in (folder.parent / SPLIT_FILE,) if path.is_file()]
     if not folder.is_dir():
         return None
-    state = {"files": listing_digest(folder)}
-    if real.split_file is not None and (folder / real.split_file).is_file():
-        state["split"] = file_digest(folder / real.split_file)
-    return key_of(state)
+    return key_of({"files": listing_digest(folder), "lists": [file_digest(path) for path in files]})
 
 
 def standin_folder(name: str) -> Path:

@@ -2,14 +2,17 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from experiments.sample_synthesis.config_sections import RealConfig
 from experiments.sample_synthesis.data.convert import convert
 from experiments.sample_synthesis.data.sets import load_real, read_index, read_sets, write_sets
 from experiments.sample_synthesis.data.where import data_state
-from suite.errors import BadInput, Missing
-from tests.sample_synthesis.data.lookalikes import write_cars, write_cub, write_fddb, write_qr
+from suite.errors import BadInput, Missing, SuiteError
+from tests.sample_synthesis.data.lookalikes import change, write_cars, write_cub, write_fddb, write_qr
 
 SETS = {
     "fddb": ("face", write_fddb, "FDDB", {}),
@@ -27,9 +30,9 @@ def data_dir(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", SETS)
 def test_every_set_survives_the_disk_and_names_no_absolute_path(kind, data_dir, tmp_path, monkeypatch):
-    name, write, folder, settings = SETS[kind]
+    name, write, folder, more = SETS[kind]
     write(data_dir / folder)
-    real = RealConfig(kind=kind, folder=f"data/{folder}", **settings)
+    real = RealConfig(kind=kind, folder=f"data/{folder}", **more)
     out = tmp_path / "out"
     out.mkdir()
     sets = load_real(name, real, work=out)
@@ -88,7 +91,12 @@ def test_the_state_of_the_data_changes_with_its_files(data_dir):
     write_cars(data_dir / "stanford_cars")
     before = data_state("car", real)
     (data_dir / "stanford_cars" / "cars_train" / "00001.jpg").unlink()
-    assert None is not before != data_state("car", real)
+    fewer = data_state("car", real)
+    assert len({None, before, fewer}) == 3
+    change(
+        data_dir / "stanford_cars" / "devkit" / "cars_test_annos.csv", "1,2,30,35", "1,2,30,36"
+    )  # same size
+    assert data_state("car", real) not in (None, before, fewer)
     assert data_state("face", RealConfig()) is None  # composed here: nothing outside decides it
 
 
@@ -115,3 +123,34 @@ def test_convert_writes_coco_and_a_published_form_that_gives_the_same_splits(kin
 def test_another_data_set_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(BadInput, match="no data set 'fdbb'"):
         convert("fdbb", tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", SETS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_happens_to_a_list_reading_ends_in_sets_or_in_one_line(kind, data, tmp_path):
+    name, write, _, settings_ = SETS[kind]
+    root = tmp_path / kind
+    if not root.exists():
+        write(root)
+    files = sorted(p for p in root.rglob("*") if p.suffix in (".txt", ".csv"))
+    path = data.draw(st.sampled_from(files))
+    original = path.read_bytes()
+    at = data.draw(st.integers(0, len(original)))
+    taken = data.draw(st.integers(0, 12))
+    put = data.draw(
+        st.binary(max_size=6) | st.sampled_from([b"\n", b",", b" ", b"-1", b"nan", b"1e400", b'"', b"\0"])
+    )
+    path.write_bytes(original[:at] + put + original[at + taken :])
+    try:
+        sets = load_real(name, RealConfig(kind=kind, folder=str(root), **settings_), work=tmp_path)
+    except SuiteError as error:
+        assert "\n" not in str(error)
+        assert error.exit_code in (2, 3)
+    else:
+        for real in sets.values():
+            assert all(
+                np.isfinite(boxes).all() and (boxes[:, 2:] > boxes[:, :2]).all() for boxes in real.boxes()
+            )
+    finally:
+        path.write_bytes(original)
