@@ -1,1 +1,3 @@
-"""From objects and backgrounds to detection samples: layout, augmentation, pasting, files. NumPy and OpenCV only."""
+"""From objects and backgrounds to detection samples: layout, augmentation, pasting, files. NumPy and OpenCV
+only.
+"""

@@ -3,23 +3,25 @@
 Two orders of resampling (setting `raster`):
 
     object   published: augment at the picture's resolution, find the box there, resize to the slot
-    patch    the picture is first reduced to the slot's size where it is larger (mean over areas), augmented, and
+    patch    the picture is first reduced to the slot's size where it is larger (mean over areas), augmented,
+    and
              warped straight into the slot by one composed map; the box is found in the slot's own pixels
 
-Both draw the same geometry from the same generator. With `patch`, noise and blur act on the pixels of the slot, so a
-reduced picture keeps more of them.
+Both draw the same geometry from the same generator. With `patch`, noise and blur act on the pixels of the
+slot, so a reduced picture keeps more of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
 from experiments.sample_synthesis.config_sections import ObjectConfig
 from experiments.sample_synthesis.objects.types import ObjectPicture
-from experiments.sample_synthesis.synth.geometric import draw_matrix, resize, warp
+from experiments.sample_synthesis.synth.geometric import Geometry, draw_geometry, resize, warp
 from experiments.sample_synthesis.synth.photometric import augment
 from suite.errors import BadInput
 
@@ -39,7 +41,7 @@ class PasteRule:
 
     @classmethod
     def of(cls, config: ObjectConfig, *, naive: bool, frames: bool = False) -> PasteRule:
-        """`frames`: the box is the extent of all that is not exactly 0 in the mask (compat.face_box_frames)."""
+        """`frames`: a box is the extent of all of the mask that is above 0 (compat.face_box_frames)."""
         synthesis, masks = config.synthesis, config.masks
         threshold = 0.0 if frames else masks.threshold
         return cls(synthesis.raster, threshold, masks.blend, synthesis.box_edge, naive, synthesis.naive_fill)
@@ -50,7 +52,7 @@ class Patch:
     """An augmented object at the size of its slot."""
 
     picture: np.ndarray  # uint8 (h, w, 3)
-    weight: np.ndarray | None  # float32 (h, w) in [0, 1]: share of the object in each pixel; None: 1 everywhere
+    weight: np.ndarray | None  # float32 (h, w) in [0, 1]: the object's share in each pixel; None: all
     box: np.ndarray  # int32 (4,) xyxy, relative to the slot
 
 
@@ -62,15 +64,18 @@ def make_patch(
     Raises BadInput for a picture without a mask where one is needed.
     """
     if drawn.mask is None and not rule.naive:
-        raise BadInput(f"the picture {drawn.key} has no mask", fix="choose a masks.provider, or the variant naive")
+        raise BadInput(
+            f"the picture {drawn.key} has no mask", fix="choose a masks.provider, or the variant naive"
+        )
     height, width = drawn.picture.shape[:2]
-    matrix = draw_matrix(rng, width, height)
+    geometry = draw_geometry(rng, width, height)
     if rule.raster == "patch":
-        return _patch_at_slot(rng, drawn, matrix, size_wh, rule)
-    picture = warp(augment(rng, drawn.picture), matrix, (width, height), border=_border(rule))
+        return _patch_at_slot(rng, drawn, geometry, size_wh, rule)
+    move = partial(warp, matrix=geometry.matrix, size_wh=(width, height), visible=geometry.visible)
+    picture = move(augment(rng, drawn.picture), border=_border(rule))
     if rule.naive:
         return Patch(_stretched(picture, size_wh), None, _whole(size_wh))
-    mask = warp(drawn.mask, matrix, (width, height))
+    mask = move(drawn.mask)
     box = extent(mask > rule.threshold, rule.box_edge, scale=(size_wh[0] / width, size_wh[1] / height))
     if box is None:
         return None
@@ -79,17 +84,22 @@ def make_patch(
 
 
 def _patch_at_slot(
-    rng: np.random.Generator, drawn: ObjectPicture, matrix: np.ndarray, size_wh: tuple[int, int], rule: PasteRule
+    rng: np.random.Generator,
+    drawn: ObjectPicture,
+    geometry: Geometry,
+    size_wh: tuple[int, int],
+    rule: PasteRule,
 ) -> Patch | None:
     """Raster `patch`: see the module docstring."""
     height, width = drawn.picture.shape[:2]
     reduced_wh = min(width, size_wh[0]), min(height, size_wh[1])
     # slot <- augmented picture <- picture <- reduced picture
-    full = resize((width, height), size_wh) @ matrix @ resize(reduced_wh, (width, height))
-    picture = warp(augment(rng, _reduced(drawn.picture, reduced_wh)), full, size_wh, border=_border(rule))
+    full = resize((width, height), size_wh) @ geometry.matrix @ resize(reduced_wh, (width, height))
+    move = partial(warp, matrix=full, size_wh=size_wh, visible=geometry.visible)
+    picture = move(augment(rng, _reduced(drawn.picture, reduced_wh)), border=_border(rule))
     if rule.naive:
         return Patch(picture, None, _whole(size_wh))
-    mask = warp(_reduced(drawn.mask, reduced_wh), full, size_wh)
+    mask = move(_reduced(drawn.mask, reduced_wh))
     box = extent(mask > rule.threshold, rule.box_edge)
     if box is None:
         return None
@@ -100,10 +110,11 @@ def _patch_at_slot(
 def extent(
     foreground: np.ndarray, box_edge: str = "exclusive", *, scale: tuple[float, float] = (1.0, 1.0)
 ) -> np.ndarray | None:
-    """Tight box of bool (h, w), int32 (4,) xyxy, after scaling x and y; None where it is empty or has no area.
+    """Tight box of bool (h, w), int32 (4,) xyxy, after scaling x and y; None where it is empty or has no
+    area.
 
-    `exclusive`: whole pixels that the scaled foreground touches. `inclusive`: first and last index, scaled and
-    truncated, as published.
+    `exclusive`: whole pixels that the scaled foreground touches. `inclusive`: first and last index, scaled
+    and truncated, as published.
     """
     columns, rows = np.flatnonzero(foreground.any(axis=0)), np.flatnonzero(foreground.any(axis=1))
     if not len(columns):
@@ -116,7 +127,9 @@ def extent(
 
 
 def blend(image: np.ndarray, slot: np.ndarray, patch: Patch) -> None:
-    """Draw a patch into its slot of an image uint8 (S, S, 3), in place: image * (1 - w) + object * w, truncated."""
+    """Draw a patch into its slot of an image uint8 (S, S, 3), in place: image * (1 - w) + object * w,
+    truncated.
+    """
     view = image[slot[1] : slot[3], slot[0] : slot[2]]
     if patch.weight is None:
         view[:] = patch.picture

@@ -1,7 +1,7 @@
 """Photometric augmentation of an object's picture: four operators in random order.
 
-Ranges as published (Sample synthesis, augmentation). Each operator ends in 0..255, as pictures of 8 bits do, but
-values are rounded only once, at the end.
+Ranges as published (Sample synthesis, augmentation). Each operator ends in 0..255, as pictures of 8 bits do,
+but values are rounded only once, at the end.
 """
 
 from __future__ import annotations

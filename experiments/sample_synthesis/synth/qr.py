@@ -7,9 +7,10 @@ Content as published (Sample synthesis, QR codes): version uniform in 1..9, rais
 error correction M, 1..100 random lower-case letters in byte mode, quiet zone of 4 modules. The mask is the
 rectangle that the dark modules span: the quiet zone is not pasted.
 
-The library spends most of its time on choosing among the eight data masks, in Python. Here it draws the symbol
-with data mask 0; the other seven follow by toggling modules, and the standard's penalties (ISO/IEC 18004:2015,
-7.8.3) are computed for all eight at once. The symbol is the one that the library chooses.
+The library works module by module in Python, most of all on choosing among the eight data masks. Here it
+draws one symbol of each version and data mask; what differs between two payloads is put in by
+qr_codewords.py, and the standard's penalties (ISO/IEC 18004:2015, 7.8.3) are computed for all eight masks at
+once. The modules are those that the library itself would give.
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
+from typing import Any
 
 import numpy as np
 
 from experiments.sample_synthesis.objects.types import ObjectPicture
+from experiments.sample_synthesis.synth.qr_codewords import CAPACITY, data_path, payload_bits, place
 from suite.errors import Missing
 
 VERSIONS = (1, 9)
 PAYLOAD = (1, 100)  # letters
-CAPACITY = (14, 26, 42, 62, 84, 106, 122, 152, 180)  # bytes of versions 1..9 at error correction M
 QUIET = 4  # modules
 PUBLISHED_PX = 10
 NUM_MASKS = 8
+# segno.consts.TYPE_*: finder, separator, alignment, timing, version; light and dark
+FUNCTION_TYPES = (6, 1536, 8, 10, 2560, 12, 3072, 16, 4096)
 FINDER = (1, 0, 1, 1, 1, 0, 1)  # the pattern of penalty N3
 N1_RUN, N1, N2, N3, N4 = 5, 3, 3, 40, 10
 
@@ -71,9 +75,15 @@ def draw_symbol(rng: np.random.Generator) -> Symbol:
     version = int(rng.integers(VERSIONS[0], VERSIONS[1] + 1))
     letters = rng.integers(ord("a"), ord("z") + 1, int(rng.integers(PAYLOAD[0], PAYLOAD[1] + 1)), np.uint8)
     text = letters.tobytes().decode("ascii")
-    fits = next(number for number, capacity in enumerate(CAPACITY, 1) if len(text) <= capacity)
-    version = max(version, fits)
-    return Symbol(best_masked(_encoded(text, version, mask=0), version), text, version)
+    version = max(version, next(number for number, capacity in CAPACITY.items() if len(text) <= capacity))
+    return Symbol(encode(text, version), text, version)
+
+
+def encode(text: str, version: int) -> np.ndarray:
+    """The symbol of a text of one byte per character, uint8 (n, n), 1 is dark."""
+    template = _template(version)
+    forms = template.forms ^ place(payload_bits(text, version), template.path, template.forms.shape[-1])
+    return forms[np.argmin(penalties(forms & template.judged | template.dark))]  # the first of equals
 
 
 def fitting_px(symbol: Symbol, pixels: int) -> int:
@@ -95,12 +105,6 @@ def raster(symbol: Symbol, module_px: int) -> ObjectPicture:
 
 
 # --- data masks ---
-
-
-def best_masked(modules: np.ndarray, version: int) -> np.ndarray:
-    """Of a symbol with data mask 0, the one of its eight forms with the least penalty (the first of equals)."""
-    toggles, judged, dark = _of_version(version)
-    return modules ^ toggles[np.argmin(penalties((modules ^ toggles) & judged | dark))]
 
 
 def penalties(symbols: np.ndarray) -> np.ndarray:
@@ -145,33 +149,53 @@ def _sum(flags: np.ndarray) -> np.ndarray:
     return np.count_nonzero(flags.reshape(len(flags), -1), axis=1)
 
 
-@lru_cache(maxsize=VERSIONS[1])
-def _of_version(version: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What turns data mask 0 into each of the eight, uint8 (8, n, n); which modules are judged, and which of the
-    others count as dark, uint8 (n, n).
+@dataclass(frozen=True)
+class _Template:
+    """What all symbols of a version have in common."""
 
-    Toggles are the same for every payload, so they are found from one. Masks are judged before format and
-    version information are written: those modules are light then.
-    """
-    drawn = np.stack([_encoded("a", version, mask=mask) for mask in range(NUM_MASKS)])
+    forms: np.ndarray  # uint8 (8, n, n): a symbol of each data mask whose codewords are all 0
+    path: np.ndarray  # int64: flat indices of the data modules, in the order of placement
+    judged: (
+        np.ndarray
+    )  # uint8 (n, n), 0 where format and version information go: masks are judged before that
+    dark: np.ndarray  # uint8 (n, n), 1 at those of them that count as dark, of the timing patterns
+
+
+@lru_cache(maxsize=VERSIONS[1])
+def _template(version: int) -> _Template:
+    codes = [library_symbol("a", version, mask=mask) for mask in range(NUM_MASKS)]
+    drawn = np.stack([modules_of(code) for code in codes])
     side = drawn.shape[-1]
     judged = np.ones((side, side), np.uint8)
     judged[8, :9] = judged[8, -8:] = judged[:9, 8] = judged[-8:, 8] = 0
     if version >= 7:
         judged[:6, -11:-8] = judged[-11:-8, :6] = 0
     dark = np.zeros_like(judged)
-    dark[8, 6] = dark[6, 8] = 1  # of the timing patterns
-    return drawn ^ drawn[0], judged, dark
+    dark[8, 6] = dark[6, 8] = 1
+    # The library's own label "data" leaves one module out, at (8, n - 9), so the others are taken away.
+    types = np.array(list(codes[0].matrix_iter(border=0, verbose=True)), np.int64)
+    path = data_path((judged == 1) & ~np.isin(types, FUNCTION_TYPES))
+    return _Template(drawn ^ place(payload_bits("a", version), path, side), path, judged, dark)
 
 
-def _encoded(text: str, version: int, *, mask: int | None) -> np.ndarray:
-    """The library's symbol, uint8 (n, n); mask None: the library chooses. Raises Missing without the library."""
+# --- the library ---
+
+
+def library_symbol(text: str, version: int, *, mask: int | None = None) -> Any:
+    """The library's symbol, a segno.QRCode; mask None: the library chooses. Raises Missing without the
+    library.
+    """
     try:
         import segno
     except ModuleNotFoundError:
         fix = "work in the tensorflow environment, which has it"
         raise Missing("QR symbols need the package segno", fix=fix) from None
-    code = segno.make(
-        text, error="m", mode="byte", version=version, mask=mask, boost_error=False, micro=False, encoding="latin1"
-    )
+    return segno.make(
+        text, error="m", mode="byte", version=version, mask=mask, boost_error=False, micro=False,
+        encoding="latin1",
+    )  # fmt: skip
+
+
+def modules_of(code: Any) -> np.ndarray:
+    """Its modules, uint8 (n, n)."""
     return np.frombuffer(b"".join(code.matrix), np.uint8).reshape(len(code.matrix), -1)

@@ -1,7 +1,7 @@
 """The stage `synth`: a shard writes a range of the stream of one object and variant.
 
-A shard's folder: images/%05d.jpg with the items' own numbers (so that shards can be laid side by side), boxes.csv,
-coco.json, shard.json. A stopped shard goes on behind its last finished image.
+A shard's folder: images/%05d.jpg with the items' own numbers (so that shards can be laid side by side),
+boxes.csv, coco.json, shard.json. A stopped shard goes on behind its last finished image.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def open_stream(
 ) -> SampleStream:
     """The stream of an object and variant.
 
-    `objects`, `masks`: folders of the stages `objects` and `redo-masks` (None: the masks lie with the objects).
-    Raises BadInput.
+    `objects`, `masks`: folders of the stages `objects` and `redo-masks` (None: the masks lie with the
+    objects). Raises BadInput.
     """
     settings = config.of(name)
     is_library = settings.source.kind == "library"
@@ -89,8 +89,11 @@ def run(ctx: Context) -> None:
         ctx.warn(f"{len(damaged)} backgrounds do not decode and were left out; one is {min(damaged)}")
 
 
-def read_written(stage_folder: Path, variant: Variant = "masked", *, limit: int | None = None) -> list[SampleFile]:
-    """The images of a variant from the finished stage, in the order of their items, the first `limit` of them.
+def read_written(
+    stage_folder: Path, variant: Variant = "masked", *, limit: int | None = None
+) -> list[SampleFile]:
+    """The images of a variant from the finished stage, in the order of their items, the first `limit` of
+    them.
 
     Raises BadInput where a shard is damaged or there are none, or too few.
     """
@@ -102,7 +105,9 @@ def read_written(stage_folder: Path, variant: Variant = "masked", *, limit: int 
     found = found[:limit]
     if not found or (limit is not None and len(found) < limit):
         wanted = "" if limit is None else f" of {limit}"
-        raise BadInput(f"holds {len(found)}{wanted} {variant} images", file=stage_folder, fix="run the stage `synth`")
+        raise BadInput(
+            f"holds {len(found)}{wanted} {variant} images", file=stage_folder, fix="run the stage `synth`"
+        )
     return found
 
 

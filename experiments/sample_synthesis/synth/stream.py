@@ -4,7 +4,8 @@
     sample = stream.item(41)               # the same whoever asks, in whatever order
     sample.image, sample.boxes             # uint8 (S, S, 3), int32 (n, 4) xyxy
 
-Layout, background, objects and augmentation of an item come from one generator of its own. The stream has no end.
+Layout, background, objects and augmentation of an item come from one generator of its own. The stream has no
+end.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from experiments.sample_synthesis.config_sections import CompatConfig, ObjectCon
 from experiments.sample_synthesis.names import ALL, Variant
 from experiments.sample_synthesis.objects.types import BackgroundSource, ObjectPicture, ObjectSource
 from experiments.sample_synthesis.synth import qr
-from experiments.sample_synthesis.synth.compose import Patch, PasteRule, blend, make_patch
+from experiments.sample_synthesis.synth.compose import PasteRule, Patch, blend, make_patch
 from experiments.sample_synthesis.synth.layout import draw_layout
 from suite.errors import BadInput
 from suite.seeds import item_rng
@@ -72,7 +73,9 @@ class SampleStream:
         synthesis = self.config.synthesis
         rng = item_rng(self.seed, f"synth.{self.name}.{self.variant}", index)
         slots = draw_layout(rng, synthesis)
-        image = np.array(self.backgrounds.draw(rng, synthesis.image_size))  # a copy: the source may keep its own
+        image = np.array(
+            self.backgrounds.draw(rng, synthesis.image_size)
+        )  # a copy: the source may keep its own
         cover = np.zeros(image.shape[:2], np.uint8) if with_cover else None
         boxes = np.empty_like(slots)
         redrawn = 0
@@ -97,7 +100,9 @@ class SampleStream:
             patch = make_patch(rng, drawn, size_wh, self.rule)
             if patch is not None:
                 return patch, redrawn
-        what = f"{MAX_REDRAWS} objects in turn had no visible pixel after augmentation (the last: {drawn.key})"
+        what = (
+            f"{MAX_REDRAWS} objects in turn had no visible pixel after augmentation (the last: {drawn.key})"
+        )
         raise BadInput(what, fix="look at the masks, or lower masks.threshold")
 
     def _object(self, rng: np.random.Generator, size_wh: tuple[int, int]) -> ObjectPicture:

@@ -4,9 +4,9 @@
     <out>/qr_codes_fake.csv        image_id,xmin,ymin,xmax,ymax,label: a row per object, integers
     <out>/coco.json                the same boxes
 
-Images are written by ranges of items. Each range keeps a journal with a line per finished image, from which it goes
-on after a kill; the lists are made from the journals. As an item depends on its number alone, neither the ranges
-nor the number of processes change a byte. The tables say nothing of slots or masks.
+Images are written by ranges of items. Each range keeps a journal with a line per finished image, from which
+it goes on after a kill; the lists are made from the journals. As an item depends on its number alone, neither
+the ranges nor the number of processes change a byte. The tables say nothing of slots or masks.
 """
 
 from __future__ import annotations
@@ -129,7 +129,11 @@ def write_lists(out: Path, rows: Iterable[Row], *, name: str, size: int, csv_nam
 
 def boxes_csv(rows: Iterable[Row], label: str) -> str:
     """A line per object, in the published columns."""
-    lines = [dict(zip(COLUMNS, (image_id(row.item), *box, label), strict=True)) for row in rows for box in row.boxes]
+    lines = [
+        dict(zip(COLUMNS, (image_id(row.item), *box, label), strict=True))
+        for row in rows
+        for box in row.boxes
+    ]
     return csv_text(lines) if lines else ",".join(COLUMNS) + "\n"
 
 
@@ -165,9 +169,10 @@ def synthesise(
 ) -> Totals:
     """Write items 0 .. total - 1 and their lists into `out`, by `workers` processes.
 
-    `make_stream`: called once per process, so it must be picklable (functools.partial of a module's function).
-    `work`: folder of the journals; the same folder goes on where a killed call ended. `check_stop` is asked between
-    images with one worker, between ranges of 64 images with several. `advance` gets numbers of finished items.
+    `make_stream`: called once per process, so it must be picklable (functools.partial of a module's
+    function). `work`: folder of the journals; the same folder goes on where a killed call ended. `check_stop`
+    is asked between images with one worker, between ranges of 64 images with several. `advance` gets numbers
+    of finished items.
     """
     work.mkdir(parents=True, exist_ok=True)
     ranges = [range(start, min(start + RANGE, total)) for start in range(0, total, RANGE)]

@@ -1,0 +1,1 @@
+"""Layout, augmentation, pasting, the stream and its files."""
