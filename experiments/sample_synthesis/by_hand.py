@@ -133,13 +133,16 @@ def convert(args: argparse.Namespace) -> Iterator[str]:
     from experiments.sample_synthesis.data.convert import convert as convert_set
     from experiments.sample_synthesis.data.where import HOMES
 
+    if args.data_dir is not None:
+        os.environ["DATA_DIR"] = os.path.abspath(args.data_dir)
     kind = {"qr": "qr_csv"}.get(args.kind, args.kind)
     root = args.root or data_path(HOMES[kind].folder)
     if args.num_valid < 0:
         raise BadInput(f"--num-valid {args.num_valid} is negative", fix="0: the list of the data set")
     done = convert_set(
-        args.kind, root, args.out, num_valid=args.num_valid or None, split_file=args.split_file
-    )
+        args.kind, root, args.out, num_valid=args.num_valid or None, split_file=args.split_file,
+        shift_to_zero=args.shift_to_zero,
+    )  # fmt: skip
     for split, images in done.images.items():
         yield f"{split}: {images} images, {done.boxes[split]} boxes"
     yield from done.differences

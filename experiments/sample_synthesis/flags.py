@@ -174,13 +174,21 @@ def _convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=DATA_SETS)
     parser.add_argument(
         "root", type=Path, nargs="?", metavar="DIR",
-        help="default: its published folder below $DATA_DIR; of mobilenetv2 torchvision's file",
+        help="default: its published folder below --data-dir; of mobilenetv2 torchvision's file",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files are written")
     parser.add_argument(
         "--num-valid", type=int, default=100, help="qr: split off the training list (default 100)"
     )
     parser.add_argument("--split-file", type=Path, metavar="FILE", help="cub: `image_id split` per line")
+    parser.add_argument(
+        "--shift-to-zero", action="store_true",
+        help="cars: boxes that count pixels from 0 (the annotations, and the published code, count from 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data-dir", "--data_dir", type=Path, metavar="DIR",
+        help="the published `data/` (default $DATA_DIR, or data)",
+    )  # fmt: skip
 
 
 # --- flags -> settings ---

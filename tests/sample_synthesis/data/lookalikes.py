@@ -78,7 +78,7 @@ def write_mat(path: Path, names: Sequence[str], corners: Sequence[tuple], *, wit
     fields = ["bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", *(["class"] if with_class else []), "fname"]
     array = np.zeros((1, len(names)), dtype=[(field, object) for field in fields])
     for i, (name, box) in enumerate(zip(names, corners, strict=True)):
-        array[0, i] = (*(np.uint16(v) for v in box), *([np.uint8(1 + i)] if with_class else []), name)
+        array[0, i] = (*(np.uint16(v) for v in box), *([np.uint8(1 + i % 196)] if with_class else []), name)
     savemat(path, {"annotations": array})
 
 
