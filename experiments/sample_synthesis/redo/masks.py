@@ -26,6 +26,7 @@ from suite.errors import BadInput
 
 CPU_CALL = 8  # pictures a call on a CPU: with more, the maps leave the cache and each picture takes longer
 INPUT_RANGES = ("ours", "published")  # [-1, 1] as in training; [0, 1] as the published synthesis feeds them
+MASK = "mask.safetensors"  # what the training leaves
 ENTRY = "redo-mask-network"  # the only one of the metadata: with more, their order would vary
 FIX = "give the mask.safetensors of `train-redo` or a published nets_state.pth"
 

@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from experiments.sample_synthesis.objects.mask_cache import MaskCache, predict_masks
 from experiments.sample_synthesis.objects.mask_set import MASKS, cache_folder, oriented, write_masks
 from experiments.sample_synthesis.objects.object_set import PICTURES, Index, find_shard, read_index
 from experiments.sample_synthesis.objects.shards import object_shards
-from experiments.sample_synthesis.redo.masks import RedoMasks
 from experiments.sample_synthesis.redo.sheet import write_sheet
-from experiments.sample_synthesis.redo.train import HISTORY, MASK, Hooks, RedoTrainer, train
 from suite.errors import BadInput, Missing
 from suite.paths import data_path
-from suite.stage import Context
+
+if TYPE_CHECKING:
+    from experiments.sample_synthesis.redo.masks import RedoMasks
+    from suite.stage import Context
 
 AGAIN = "run the stage `objects` again"
 SHEET = "sheet.png"
@@ -33,8 +34,10 @@ CHUNK = 512  # pictures between two steps of the progress bar
 
 def run_train(ctx: Context) -> None:
     """One network on the object's pictures; goes on from the last checkpoint after a kill."""
-    name = ctx.config.objects[0]
     set_up(ctx)
+    from experiments.sample_synthesis.redo.train import HISTORY, Hooks, RedoTrainer, train
+
+    name = ctx.config.objects[0]
     shard = find_shard(ctx.inputs["objects"], name, "masked")
     pictures, _ = read_pictures(shard)
     truth = read_array(shard / MASKS, pictures.shape[:3]) if (shard / MASKS).exists() else None
@@ -57,8 +60,8 @@ def run_train(ctx: Context) -> None:
 
 def run_masks(ctx: Context) -> None:
     """The masks of one shard of `objects`."""
-    name, variant = object_shards(ctx.config)[ctx.shard or 0]
     set_up(ctx)
+    name, variant = object_shards(ctx.config)[ctx.shard or 0]
     shard = find_shard(ctx.inputs["objects"], name, variant)
     pictures, _ = read_pictures(shard)
     settings = ctx.config.of(name).masks
@@ -87,6 +90,8 @@ def run_masks(ctx: Context) -> None:
 
 def open_weights(ctx: Context, weights: str | None, *, batch: int) -> RedoMasks:
     """The provider of the trained network, or of a file that the settings name."""
+    from experiments.sample_synthesis.redo.masks import MASK, RedoMasks
+
     path = data_path(weights) if weights else ctx.inputs["train-redo"] / MASK
     published = path.suffix in (".pth", ".pt")
     input_range = "published" if published else "ours"
@@ -112,7 +117,11 @@ def read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def set_up(ctx: Context) -> None:
-    """CPU threads, which decide the last bits of sums. Raises Missing for a GPU that is not there."""
+    """CPU threads, which decide the last bits of sums. Raises Missing without PyTorch or the promised GPU."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise Missing("ReDO needs PyTorch", fix="work in the detectron2 environment, which has it") from None
     if ctx.device == "cuda" and not torch.cuda.is_available():
         raise Missing("--device cuda: no usable GPU", fix="look at `make doctor`, or use --device cpu")
     torch.set_num_threads(ctx.config.compute.threads)

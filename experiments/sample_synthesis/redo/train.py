@@ -35,7 +35,7 @@ from torch import Tensor
 from experiments.sample_synthesis.config_sections import RedoConfig
 from experiments.sample_synthesis.redo import data, losses
 from experiments.sample_synthesis.redo.evaluate import score
-from experiments.sample_synthesis.redo.masks import RedoMasks, save_mask_net
+from experiments.sample_synthesis.redo.masks import MASK, RedoMasks, save_mask_net
 from experiments.sample_synthesis.redo.networks import (
     Architecture,
     Discriminator,
@@ -48,7 +48,7 @@ from suite.errors import BadInput, Stopped
 from suite.seeds import item_rng
 from suite.tables import csv_text
 
-MASK, MASKS, HISTORY, STATE = "mask.safetensors", "masks", "history.csv", "state.pt"
+MASKS, HISTORY, STATE = "masks", "history.csv", "state.pt"
 BETAS = (0.0, 0.9)
 INITIAL = "redo.initial"
 LOSS_NAMES = ("generator", "latents", "discriminator")

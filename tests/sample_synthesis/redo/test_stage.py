@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,13 @@ def test_a_second_run_finds_the_masks_by_their_content(context, tmp_path, small)
         stage.run_masks(ctx)
         counts.append(ctx.facts["masks"])
     assert counts == [{"computed": COUNT}, {"found": COUNT}]
+
+
+def test_without_pytorch_it_is_one_line(context, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for verb, function in (("train-redo", stage.run_train), ("redo-masks", stage.run_masks)):
+        with pytest.raises(Missing, match="needs PyTorch; work in the detectron2 environment"):
+            function(context(verb))
 
 
 def test_damaged_pictures_and_a_missing_gpu_are_one_line(context, objects, monkeypatch):
