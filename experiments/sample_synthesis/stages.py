@@ -45,6 +45,11 @@ def trains_redo(config: SampleSynthesisConfig, name: str) -> bool:
     return needs_redo(config, name) and config.of(name).masks.weights is None
 
 
+def crops_real(config: SampleSynthesisConfig, name: str) -> bool:
+    """Whether photographed objects are cut out of the real training images (nogan birds)."""
+    return config.of(name).nogan.kind == "cub_crops" and "nogan" in variants(config, name)
+
+
 def needs_packaged_weights(config: SampleSynthesisConfig) -> bool:
     """Whether the ImageNet weights of MobileNetV2 are taken from the packages."""
     detector = config.detector
@@ -79,7 +84,8 @@ def cell_bytes(
 
 def objects_state(name: str, config: SampleSynthesisConfig) -> Any:
     """The user's folders with pictures of an object, and with backgrounds."""
-    return folders_state(only(config, name))
+    state = folders_state(only(config, name))
+    return {**state, "real": real_state(name, config)} if crops_real(config, name) else state
 
 
 def real_state(name: str, config: SampleSynthesisConfig) -> Any:
@@ -138,6 +144,7 @@ def _training(config: SampleSynthesisConfig, name: str) -> tuple[str, ...]:
 def _objects(config: SampleSynthesisConfig, name: str) -> Stage:
     sources = (f"{name}.source", f"{name}.nogan", "ablations") if name != "qr" else ()
     compat = ("compat.bird_backgrounds_with_birds",) if name == "bird" else ()
+    sources += (f"{name}.real",) if crops_real(config, name) else ()
     return _stage(
         name, "objects", "read pictures of the object, find their masks, list the backgrounds", version=1,
         uses_gpu=False, num_shards=_count(object_shards, name), outside=partial(objects_state, name),
