@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -27,7 +28,6 @@ from experiments.sample_synthesis.names import ALL, label_of
 from experiments.sample_synthesis.synth.stream import SampleStream
 from suite.datasets.coco import write_coco, write_text
 from suite.datasets.records import CocoAnnotation, CocoCategory, CocoImage, CocoSet
-from suite.errors import Stopped
 from suite.tables import csv_text
 
 COLUMNS = ("image_id", "xmin", "ymin", "xmax", "ymax", "label")
@@ -208,8 +208,10 @@ def _in_processes(
                 done, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
                 check_stop()
-        except (Stopped, KeyboardInterrupt):
-            pool.shutdown(cancel_futures=True)  # ranges under way are finished and kept
+        except (
+            BaseException
+        ):  # a stop or a failed range: those under way are finished and kept, no more begun
+            pool.shutdown(cancel_futures=True)
             raise
 
 
@@ -217,6 +219,9 @@ _STREAMS: list[SampleStream] = []  # of a worker process: one, made by _begin
 
 
 def _begin(make_stream: StreamMaker) -> None:
+    # A signal to the whole process group is for the parent, which asks between two ranges and lets them end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)  # the processes are the parallelism
     _STREAMS.append(make_stream())
 
