@@ -3,9 +3,8 @@
 Two orders of resampling (setting `raster`):
 
     object   published: augment at the picture's resolution, find the box there, resize to the slot
-    patch    the picture is first reduced to the slot's size where it is larger (mean over areas), augmented,
-    and
-             warped straight into the slot by one composed map; the box is found in the slot's own pixels
+    patch    the picture is reduced to the slot's longer side where it is larger (mean over areas), augmented,
+             and warped straight into the slot by one composed map; the box is found in the slot's own pixels
 
 Both draw the same geometry from the same generator. With `patch`, noise and blur act on the pixels of the
 slot, so a reduced picture keeps more of them.
@@ -92,7 +91,9 @@ def _patch_at_slot(
 ) -> Patch | None:
     """Raster `patch`: see the module docstring."""
     height, width = drawn.picture.shape[:2]
-    reduced_wh = min(width, size_wh[0]), min(height, size_wh[1])
+    # The same factor for both sides: after a rotation, either may become the slot's longer one.
+    factor = min(1.0, max(size_wh) / max(width, height))
+    reduced_wh = max(1, round(width * factor)), max(1, round(height * factor))
     # slot <- augmented picture <- picture <- reduced picture
     full = resize((width, height), size_wh) @ geometry.matrix @ resize(reduced_wh, (width, height))
     move = partial(warp, matrix=full, size_wh=size_wh, visible=geometry.visible)

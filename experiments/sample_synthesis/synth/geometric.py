@@ -99,10 +99,10 @@ def warp(
     visible: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
     border: int = cv2.BORDER_CONSTANT,
 ) -> np.ndarray:
-    """Move a picture (h, w) or (h, w, 3) by a map of continuous coordinates; bilinear, 0 outside.
+    """Move a picture (h, w) or (h, w, 3) by a map of its continuous coordinates; bilinear, 0 outside.
 
-    `size_wh`: of the result. `visible`: the part of the picture that is moved, to whole pixels, as in Geometry.
-    `border`: how OpenCV goes on outside that part.
+    `size_wh`: of the result. `visible`: the part of the picture that is moved, to whole pixels, as in
+    Geometry. `border`: how OpenCV goes on outside that part.
     """
     high, wide = picture.shape[:2]
     left, top = round(visible[0] * wide), round(visible[1] * high)

@@ -31,7 +31,9 @@ class GreyBackgrounds:
 
 
 class Discs:
-    """A bright ellipse on black, with its exact mask; `empty_share`: of them a share has nothing in its mask."""
+    """A bright ellipse on black, with its exact mask; `empty_share`: of them a share has nothing in its
+    mask.
+    """
 
     def __init__(self, empty_share: float = 0.0, *, soft: bool = False):
         self.empty_share, self.soft = empty_share, soft

@@ -11,7 +11,7 @@ from tests.sample_synthesis.synth.fakes import published
 IMAGES = 3000
 POINTS = 0.02 + 0.007  # two points, and two standard errors of 3,000 images at a share of 0.04 and of 0.2
 
-# Dissertation's flags, simulated with the rule drawn box by box: shares of images with 1, 2, 3, 4 objects; mean;
+# The published flags, simulated with slots drawn one by one: shares of images with 1, 2, 3, 4 objects; mean;
 # layouts tried; 10th, 50th, 90th percentile of sqrt(area) in pixels of 320.
 STATISTICS = {
     "qr": ((0.39, 0.37, 0.19, 0.04), 1.91, 31, (24, 73, 187)),
