@@ -192,9 +192,9 @@ def evaluate(args: argparse.Namespace) -> Iterator[str]:
 
     from experiments.sample_synthesis.metrics.scores import score
     from experiments.sample_synthesis.train import runtime
+    from experiments.sample_synthesis.train.cell_files import predictions_file, read_predictions
     from experiments.sample_synthesis.train.checkpoint import read_weights
-    from experiments.sample_synthesis.train.predict import read_predictions
-    from experiments.sample_synthesis.train.session import Detectors, evaluate_weights, predictions_file
+    from experiments.sample_synthesis.train.session import Detectors, evaluate_weights
 
     found = read_weights(args.weights)
     sides = replace(config.detector, archs=(found.arch,), image_size=found.image_size, init="random")

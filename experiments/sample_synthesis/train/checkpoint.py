@@ -20,14 +20,12 @@ import numpy as np
 
 from suite.arrays import write_arrays
 from suite.errors import BadInput
-from suite.manifest import file_digest, read_json, write_json
 
 if TYPE_CHECKING:
     import keras
 
 Arrays = Mapping[str, np.ndarray]
 META = "meta"
-CELL = "cell.json"  # of a finished cell; written last
 SCHEMA = 1
 
 
@@ -181,24 +179,3 @@ def read_state(path: Path, identity: Mapping[str, Any]) -> State | None:
         parts[part][rest] = array
     slots = [parts["slots"][name] for name in sorted(parts["slots"])]
     return State(meta["step"], parts["weights"], slots, parts["best"], losses, meta["history"])
-
-
-# --- finished cells ---
-
-
-def finish(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write `cell.json`: `facts` and the digests of all other files of the folder. The last act of a cell."""
-    files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.name != CELL}
-    write_json(folder / CELL, {"schema": SCHEMA, **facts, "files": files})
-
-
-def finished(folder: Path) -> dict[str, Any] | None:
-    """What `cell.json` says; None unless the cell is finished and every file has its recorded digest."""
-    facts = read_json(folder / CELL)
-    if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
-        return None
-    for name, wanted in facts["files"].items():
-        path = folder / name
-        if not path.is_file() or file_digest(path) != wanted:
-            return None
-    return facts

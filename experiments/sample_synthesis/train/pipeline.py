@@ -11,7 +11,7 @@ the cache and without it, so that the cache changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,11 +102,15 @@ class MemorySet:
 
     def item(self, position: tf.Tensor) -> Item:
         """Copy from memory."""
+        return _from_host(self._pick, position, (self.image_size, self.image_size), self.max_boxes)
 
-        def pick(index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            return self._images[index], self.files.boxes[index], self.files.num_boxes[index]
+    def items(self, positions: tf.Tensor) -> Item:
+        """The same of a whole batch: one call into Python instead of one per picture."""
+        size, num = self.image_size, positions.shape[0]
+        return _from_host(self._pick, positions, (size, size), self.max_boxes, leading=(num,))
 
-        return _from_host(pick, position, (self.image_size, self.image_size), self.max_boxes)
+    def _pick(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self._images[index], self.files.boxes[index], self.files.num_boxes[index]
 
 
 class StreamSet:
@@ -175,47 +179,57 @@ class JoinedSet:
 
 def batches(
     items: ItemSet, order: np.ndarray, *, batch: int, encode: Encode, start: int = 0, threads: int = 1
+) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """Yields (images uint8 (batch,S,S,3), targets, weight) of the items in `order`, from batch `start` on.
+
+    order: positions int64; those that do not fill a last batch are left out. Raises BadInput naming the file
+    that cannot be decoded.
+    """
+    dataset = _items(items, order[start * batch :], threads, batch=batch, drop_remainder=True)
+    dataset = dataset.map(lambda image, boxes, num: (image, *encode(boxes, num)))
+    return _yield(dataset, items, order, threads)
+
+
+def images(items: ItemSet, positions: np.ndarray, *, batch: int, threads: int = 1) -> Iterator[tf.Tensor]:
+    """Yields the pictures at these positions, uint8 (up to batch,S,S,3), in order. Raises BadInput."""
+    dataset = _items(items, positions, threads, batch=batch, drop_remainder=False)
+    return _yield(dataset.map(lambda image, *_: image), items, positions, threads)
+
+
+def _items(
+    items: ItemSet, positions: np.ndarray, threads: int, *, batch: int, drop_remainder: bool
 ) -> tf.data.Dataset:
-    """Batches (images uint8 (batch,S,S,3), targets, weight) of the items in `order`, from batch `start` on.
-
-    order: positions int64; those that do not fill a last batch are left out.
-    """
-    rest = order[start * batch :]
-    items.prepare(rest)
-    dataset = tf.data.Dataset.from_tensor_slices(rest)
-    dataset = dataset.map(items.item, num_parallel_calls=threads, deterministic=True)
-    dataset = dataset.batch(batch, drop_remainder=True)
-    dataset = dataset.map(lambda image, boxes, num: (image, *encode(boxes, num)), deterministic=True)
-    return dataset.prefetch(PREFETCH).with_options(_options(threads))
-
-
-def images(items: ItemSet, positions: np.ndarray, *, batch: int, threads: int = 1) -> Any:
-    """Yields the pictures at these positions, uint8 (up to batch,S,S,3), in order.
-
-    Raises BadInput naming the file that cannot be decoded.
-    """
     items.prepare(positions)
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(positions, dtype=np.int64))
-    dataset = dataset.map(lambda place: items.item(place)[0], num_parallel_calls=threads, deterministic=True)
-    dataset = dataset.batch(batch).prefetch(PREFETCH).with_options(_options(threads))
+    if isinstance(items, MemorySet):
+        return dataset.batch(batch, drop_remainder=drop_remainder).map(items.items)
+    dataset = dataset.map(items.item, num_parallel_calls=threads, deterministic=True)
+    return dataset.batch(batch, drop_remainder=drop_remainder)
+
+
+def _yield(dataset: tf.data.Dataset, items: ItemSet, positions: np.ndarray, threads: int) -> Iterator[Any]:
     try:
-        yield from dataset
+        yield from dataset.prefetch(PREFETCH).with_options(_options(threads))
     except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
         blame(items, positions)
         raise
 
 
 def blame(items: ItemSet, positions: np.ndarray) -> None:
-    """Raise BadInput for the first picture at these positions that cannot be read; none: return."""
-    files = getattr(items, "files", items)
+    """Raise BadInput for the first picture at these positions that cannot be read; return if all can."""
+    if isinstance(items, JoinedSet):
+        behind = positions >= len(items.first)
+        blame(items.first, positions[~behind])
+        blame(items.second, positions[behind] - len(items.first))
+    files = items.files if isinstance(items, MemorySet) else items
+    if not isinstance(files, FileSet):
+        return
     for place in np.unique(positions):
-        path = files.paths[place] if isinstance(files, FileSet) else None
-        if path is None:
-            return
+        path = files.paths[place]
         try:
             tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
         except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
-            raise BadInput("cannot be decoded", file=path, fix="run the stage that wrote it again") from None
+            raise BadInput("cannot be decoded", file=path, fix="put it back, or make it again") from None
 
 
 def resize(image: tf.Tensor, image_size: int) -> tf.Tensor:
@@ -234,14 +248,19 @@ def pad_boxes(boxes: Sequence[np.ndarray], max_boxes: int | None = None) -> tupl
 
 
 def _from_host(
-    make: Callable[..., Any], position: tf.Tensor, size_hw: tuple[int, int], max_boxes: int
+    make: Callable[..., Any],
+    position: tf.Tensor,
+    size_hw: tuple[int, int],
+    max_boxes: int,
+    *,
+    leading: tuple[int | None, ...] = (),
 ) -> Item:
-    """An item that Python code makes: image uint8 of `size_hw`, boxes float32, their number int32."""
+    """What Python code makes of positions: image uint8 of `size_hw`, boxes float32, their number int32."""
     kinds = (tf.uint8, tf.float32, tf.int32)
     image, boxes, num_boxes = tf.numpy_function(make, [position], kinds, stateful=False)
-    image.set_shape((*size_hw, 3))
-    boxes.set_shape((max_boxes, 4))
-    num_boxes.set_shape(())
+    image.set_shape((*leading, *size_hw, 3))
+    boxes.set_shape((*leading, max_boxes, 4))
+    num_boxes.set_shape(leading)
     return image, boxes, num_boxes
 
 

@@ -8,21 +8,16 @@ serves the published metric (0.5) and the usual ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from experiments.sample_synthesis.detector.anchors import Anchors
 from experiments.sample_synthesis.detector.decode import decode
-from experiments.sample_synthesis.train.checkpoint import read_arrays
 from experiments.sample_synthesis.train.loop import Trainer
 from experiments.sample_synthesis.train.pipeline import ItemSet, images
-from suite.arrays import write_arrays
 from suite.datasets.detections import Detections
-from suite.errors import BadInput
 
 BATCH = 32  # pictures per call; of no effect on what is found beyond rounding
-FIELDS = ("image_ids", "category_ids", "scores", "boxes_xyxy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +53,3 @@ def predict(
         scores=np.concatenate([one.scores for one in found]),
         boxes_xyxy=np.concatenate([one.boxes for one in found]) * np.repeat(factor, counts, axis=0),
     )
-
-
-def write_predictions(path: Path, detections: Detections) -> None:
-    """Write image_ids, category_ids int64, scores float64, boxes_xyxy float64 as `.npz`."""
-    write_arrays(path, **{name: getattr(detections, name) for name in FIELDS})
-
-
-def read_predictions(path: Path) -> Detections:
-    """What `write_predictions` wrote. Raises BadInput."""
-    arrays = read_arrays(path)
-    try:
-        return Detections(*(arrays[name] for name in FIELDS))
-    except (KeyError, ValueError) as error:
-        raise BadInput(f"holds no detections ({error})", file=path, fix="evaluate the cell again") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,35 +24,32 @@ from experiments.sample_synthesis.detector.encode import encode_batch_tf
 from experiments.sample_synthesis.detector.loss import detection_loss
 from experiments.sample_synthesis.metrics.compat import compat_map
 from experiments.sample_synthesis.train.arms import Recipe, recipe
+from experiments.sample_synthesis.train.cell_files import (
+    EVALUATED,
+    HISTORY,
+    WEIGHTS,
+    finish,
+    finished,
+    predictions_file,
+    write_predictions,
+)
 from experiments.sample_synthesis.train.checkpoint import (
     Weights,
     digest,
-    finish,
-    finished,
     read_weights,
     weights_of,
     write_weights,
 )
 from experiments.sample_synthesis.train.loop import FitResult, Trainer, fit
 from experiments.sample_synthesis.train.pipeline import JoinedSet, batches
-from experiments.sample_synthesis.train.predict import predict, write_predictions
+from experiments.sample_synthesis.train.predict import predict
 from experiments.sample_synthesis.train.sources import Sources
 from suite.errors import BadInput
 from suite.manifest import write_json
 from suite.seeds import item_rng
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from experiments.sample_synthesis.config import SampleSynthesisConfig
-
-WEIGHTS, HISTORY = "weights.npz", "history.json"
-EVALUATED = ("valid", "test")
-
-
-def predictions_file(split: str) -> str:
-    """Name of a cell's detections in a split."""
-    return f"predictions_{split}.npz"
 
 
 class Detectors:
@@ -158,7 +155,7 @@ def _fit(
         )  # fmt: skip
         return compat_map(truth, found, confidence_floor=detector.min_confidence).mean
 
-    def stream(start: int) -> tf.data.Dataset:
+    def stream(start: int) -> Iterator[Any]:
         return batches(
             _items(plan, cell, sources), plan.order, batch=config.train.batch, start=start,
             encode=partial(encode_batch_tf, anchors), threads=config.compute.threads,

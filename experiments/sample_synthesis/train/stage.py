@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 from experiments.sample_synthesis.cells import Cell
 from experiments.sample_synthesis.shards import cell_shards, pretrain_shards
 from experiments.sample_synthesis.train import runtime
-from experiments.sample_synthesis.train.checkpoint import CELL, finished
-from experiments.sample_synthesis.train.session import WEIGHTS, Detectors, train_cell
+from experiments.sample_synthesis.train.cell_files import WEIGHTS, cell_folder
+from experiments.sample_synthesis.train.session import Detectors, train_cell
 from experiments.sample_synthesis.train.sources import stage_sources
-from suite.errors import BadInput
 from suite.paths import data_path
 
 if TYPE_CHECKING:
@@ -69,12 +68,3 @@ def _parent_weights(ctx: Context, cell: Cell) -> Path | None:
     if cell.parent is None:
         return None
     return cell_folder(ctx.inputs["pretrain"], cell.parent) / WEIGHTS
-
-
-def cell_folder(stage_folder: Path, cell: Cell) -> Path:
-    """The folder of a finished cell in a finished stage. Raises BadInput."""
-    for path in sorted(stage_folder.glob(f"[0-9]*/{cell.name}/{CELL}")):
-        if finished(path.parent) is None:
-            raise BadInput("is damaged", file=path.parent, fix="remove it and run its stage again")
-        return path.parent
-    raise BadInput(f"holds no cell {cell.name}", file=stage_folder, fix="run that stage first")
