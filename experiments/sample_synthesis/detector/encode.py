@@ -58,23 +58,32 @@ def encode_batch_tf(
         weight: float32 (n, A), 0 for the ignored anchors, else 1.
     """
     boxes = tf.cast(boxes, tf.float32)
-    at_least_one = [[0, 0], [0, tf.maximum(1 - tf.shape(boxes)[1], 0)]]
-    boxes = tf.pad(boxes, [*at_least_one, [0, 0]])
+    num_images, num_anchors = tf.shape(boxes)[0], len(anchors)
     found = match(tf.constant(anchors.boxes), boxes, tf.cast(num_boxes, tf.int32))
-    label = tf.ones_like(found.box)
-    if labels is not None:
-        label = tf.gather(tf.pad(tf.cast(labels, tf.int32), at_least_one), found.box, batch_dims=1)
-    classes = tf.one_hot(tf.where(found.positive, label, 0), num_classes)
-    weight = tf.where(found.ignored, 0.0, 1.0)
-    offsets = encode_offsets(tf.gather(boxes, found.box, batch_dims=1), anchors)
-    offsets = tf.where(found.positive[..., None], offsets, 0.0)
-    return tf.concat([classes * weight[..., None], offsets], axis=-1), weight
+    rows = tf.stack([found.image, found.box], axis=1)
+    label = tf.ones_like(found.box) if labels is None else tf.gather_nd(tf.cast(labels, tf.int32), rows)
+    offsets = encode_offsets(
+        tf.gather_nd(boxes, rows),
+        tf.gather(tf.constant(anchors.centers), found.anchor),
+        tf.gather(tf.constant(anchors.sizes), found.anchor),
+    )
+    encoded = tf.concat([tf.one_hot(label, num_classes), offsets], axis=-1)
+    encoded = tf.where(found.positive[:, None], encoded, 0.0)
+    background = tf.one_hot(0, num_classes + 4)
+    targets = tf.tile(background[None], [num_images * num_anchors, 1])
+    cell = (found.image * num_anchors + found.anchor)[:, None]
+    targets = tf.tensor_scatter_nd_update(targets, cell, encoded)
+    weight = tf.ones([num_images * num_anchors])
+    weight = tf.tensor_scatter_nd_update(weight, cell, tf.where(found.positive, 1.0, 0.0))
+    return (
+        tf.reshape(targets, [num_images, num_anchors, num_classes + 4]),
+        tf.reshape(weight, [num_images, num_anchors]),
+    )
 
 
-def encode_offsets(boxes: tf.Tensor, anchors: Anchors) -> tf.Tensor:
-    """Offsets float32 (n, A, 4) of one box (n, A, 4) per anchor; not finite where a box has no area."""
-    top_left, bottom_right = boxes[..., :2], boxes[..., 2:]
-    centers = (top_left + bottom_right) / 2
-    move = (centers - anchors.centers) / anchors.sizes / VARIANCES[:2]
-    grow = tf.math.log((bottom_right - top_left) / anchors.sizes) / VARIANCES[2:]
+def encode_offsets(boxes: tf.Tensor, centers: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
+    """Offsets float32 (k, 4) of boxes (k, 4), x1, y1, x2, y2, from anchors' centers and sizes (k, 2)."""
+    top_left, bottom_right = boxes[:, :2], boxes[:, 2:]
+    move = ((top_left + bottom_right) / 2 - centers) / sizes / VARIANCES[:2]
+    grow = tf.math.log((bottom_right - top_left) / sizes) / VARIANCES[2:]
     return tf.concat([move, grow], axis=-1)

@@ -26,8 +26,8 @@ Tensor = Any  # keras.KerasTensor or tf.Tensor
 class BatchNorm(keras.layers.Layer):
     """Batch normalisation over the last axis of (n, H, W, C) by TensorFlow's fused kernel.
 
-    Keras 2, which the published code ran, used this kernel; Keras 3 computes the same formula in separate
-    operations, which takes a CPU longer. The moving variance takes the unbiased batch variance.
+    Keras 2, which the published code ran, used this kernel, whose moving variance takes the unbiased batch
+    variance; Keras 3 computes the same formula in separate operations and takes the biased one.
     Variables as in keras.layers.BatchNormalization: gamma, beta, moving_mean, moving_variance.
     """
 

@@ -91,8 +91,8 @@ def _text(name: str | bytes) -> str:
 
 
 def _variable(name: str) -> str:
-    """`conv1/kernel:0` -> `kernel`."""
-    return name.rpartition("/")[2].partition(":")[0]
+    """`conv1/kernel:0` -> `kernel`; Keras 2 calls that of a depth-wise convolution `depthwise_kernel`."""
+    return name.rpartition("/")[2].partition(":")[0].removeprefix("depthwise_")
 
 
 def read_npz(path: Path) -> Arrays:
@@ -109,7 +109,7 @@ def read_npz(path: Path) -> Arrays:
 
 
 def assign_backbone(model: keras.Model, arrays: Arrays, path: Path) -> None:
-    """Write `arrays` into the layers below the heads; BadInput, and nothing written, where they do not fit."""
+    """Write `arrays` into the layers below the heads; BadInput and nothing written if they do not fit."""
     below = (layer for layer in model.layers if layer.weights and not layer.name.startswith(HEAD))
     layers = {layer.name: layer for layer in below}
     wanted = {

@@ -1,8 +1,8 @@
 """MobileNetV2 as torchvision builds it, without top: a package carries its ImageNet weights.
 
 Not of the dissertation. Taps, chosen as the MobileNet's are: the last two maps of stride 16 (output of block
-12, 96 channels; expansion of block 13, 576) and of stride 32 (output of block 16, 320; last convolution, 1280).
-2,257,984 parameters, moving statistics counted.
+12, 96 channels; expansion of block 13, 576) and of stride 32 (output of block 16, 320; the last convolution,
+1280). 2,257,984 parameters, moving statistics counted.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from __future__ import annotations
 import keras
 
 from experiments.sample_synthesis.detector.layers import Layers, Normalize, Tensor, pad
-from experiments.sample_synthesis.detector.mobilenetv2_blocks import FIRST_FILTERS, LAST_FILTERS
-from experiments.sample_synthesis.detector.mobilenetv2_blocks import Block, blocks
+from experiments.sample_synthesis.detector.mobilenetv2_blocks import (
+    FIRST_FILTERS,
+    LAST_FILTERS,
+    Block,
+    blocks,
+)
 
 MOMENTUM, EPSILON, RELU_MAX = 0.9, 1e-5, 6.0  # torch's defaults; its momentum 0.1 is 1 - ours
 MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))  # ImageNet's RGB
