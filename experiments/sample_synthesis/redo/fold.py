@@ -43,7 +43,7 @@ def convolve_by_rows(x: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
     """(n, i, h + k - 1, w + k - 1), rows (k, i, 1, k) -> (n, 1, h, w): a k x k convolution to one channel."""
     partial = F.conv2d(x, rows)  # (n, k, h + k - 1, w)
     height = x.shape[-2] - len(rows) + 1
-    out = partial[:, 0, :height] + bias
+    out = (partial[:, 0, :height] + bias).float()  # the rows are added in float32 whatever the network is in
     for row in range(1, len(rows)):
         out += partial[:, row, row : row + height]
     return out[:, None]

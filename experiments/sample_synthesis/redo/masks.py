@@ -25,6 +25,7 @@ from experiments.sample_synthesis.redo.published import read_published
 from suite.errors import BadInput
 
 CPU_CALL = 8  # pictures a call on a CPU: with more, the maps leave the cache and each picture takes longer
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 INPUT_RANGES = ("ours", "published")  # [-1, 1] as in training; [0, 1] as the published synthesis feeds them
 MASK = "mask.safetensors"  # what the training leaves
 ENTRY = "redo-mask-network"  # the only one of the metadata: with more, their order would vary
@@ -36,8 +37,9 @@ class RedoMasks:
 
     weights: mask.safetensors of `train-redo`, or a published .pth. device: cpu, cuda. batch: pictures per
     call of the network, on a CPU at most CPU_CALL; the masks do not depend on it, nor on the other pictures
-    of the batch (float32 throughout). input_range: of INPUT_RANGES. Raises BadInput for a file that holds no
-    such network.
+    of the batch (float32 throughout). input_range: of INPUT_RANGES. precision: of PRECISIONS; bfloat16, which
+    CPUs with such instructions compute faster, changes masks in the second digit. Raises BadInput for a file
+    that holds no such network.
 
     With the published width and 128 pixels: 274,966 parameters (1.1 MB), and per picture 396 million products
     (487 million as the network is trained, see fold.py) and maps of 2.4 MB at most at a time and layer.
@@ -46,31 +48,46 @@ class RedoMasks:
     has_polarity = True
 
     def __init__(
-        self, weights: str | Path, device: str = "cpu", batch: int = 32, *, input_range: str = "ours"
+        self,
+        weights: str | Path,
+        device: str = "cpu",
+        batch: int = 32,
+        *,
+        input_range: str = "ours",
+        precision: str = "float32",
     ) -> None:
         if input_range not in INPUT_RANGES:
             raise BadInput(f"input_range is one of {', '.join(INPUT_RANGES)}, not {input_range}")
         path = Path(weights)
         network, self.skipped = load_mask_net(path)
-        self._setup(network, device, batch, input_range)
+        self._setup(network, device, batch, input_range, precision)
         self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
 
     @classmethod
     def from_network(
-        cls, network: MaskNet, *, device: str = "cpu", batch: int = 32, input_range: str = "ours"
+        cls,
+        network: MaskNet,
+        *,
+        device: str = "cpu",
+        batch: int = 32,
+        input_range: str = "ours",
+        precision: str = "float32",
     ) -> RedoMasks:
         """The provider of a network in memory; its digest is that of its tensors."""
         provider = cls.__new__(cls)
         provider.skipped = ()
-        provider._setup(network, device, batch, input_range)
+        provider._setup(network, device, batch, input_range, precision)
         provider.digest = tensors_digest(network.state_dict())
         return provider
 
-    def _setup(self, network: MaskNet, device: str, batch: int, input_range: str) -> None:
+    def _setup(self, network: MaskNet, device: str, batch: int, input_range: str, precision: str) -> None:
         if batch < 1:
             raise BadInput(f"a batch of masks has at least one picture, not {batch}")
+        if precision not in PRECISIONS:
+            raise BadInput(f"precision is one of {', '.join(PRECISIONS)}, not {precision}")
         self.device, self.batch, self.input_range = torch.device(device), batch, input_range
-        self.network = FoldedMaskNet(network).to(self.device, torch.float32).eval()
+        self.precision = precision
+        self.network = FoldedMaskNet(network).to(self.device, PRECISIONS[precision]).eval()
         if self.device.type == "cpu":
             self.batch = min(batch, CPU_CALL)
         self.size = network.size
@@ -78,7 +95,8 @@ class RedoMasks:
     @property
     def key(self) -> str:
         """Everything that decides the masks."""
-        return f"redo-{self.digest}-{self.input_range}"
+        key = f"redo-{self.digest}-{self.input_range}"
+        return key if self.precision == "float32" else f"{key}-{self.precision}"
 
     def masks(self, pictures: np.ndarray) -> np.ndarray:
         """Soft masks of region 0, float32 (n, S, S) in [0, 1], of pictures uint8 (n, S, S, 3)."""
@@ -95,8 +113,8 @@ class RedoMasks:
         with torch.inference_mode(), exact:
             for start in range(0, len(pictures), self.batch):
                 part = pictures[start : start + self.batch]
-                x = to_input(part, self.input_range).to(self.device)
-                logits = self.network.logit(x)[:, 0] / self.network.temperature
+                x = to_input(part, self.input_range).to(self.device, PRECISIONS[self.precision])
+                logits = self.network.logit(x)[:, 0].float() / self.network.temperature
                 out[start : start + len(part)] = torch.sigmoid(logits).cpu().numpy()
         return out
 

@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.sample_synthesis.objects.mask_cache import MaskCache, predict_masks
-from experiments.sample_synthesis.objects.mask_set import MASKS, cache_folder, oriented, write_masks
-from experiments.sample_synthesis.objects.object_set import PICTURES, Index, find_shard, read_index
+from experiments.sample_synthesis.objects.mask_set import MASKS, SEEN, cache_folder, oriented, write_masks
+from experiments.sample_synthesis.objects.object_set import (
+    PICTURES,
+    find_shard,
+    read_array,
+    read_index,
+)
 from experiments.sample_synthesis.objects.shards import object_shards
 from experiments.sample_synthesis.redo.sheet import write_sheet
 from suite.errors import BadInput, Missing
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
     from experiments.sample_synthesis.redo.masks import RedoMasks
     from suite.stage import Context
 
-AGAIN = "run the stage `objects` again"
 SHEET = "sheet.png"
 CHUNK = 512  # pictures between two steps of the progress bar
 
@@ -39,8 +43,10 @@ def run_train(ctx: Context) -> None:
 
     name = ctx.config.objects[0]
     shard = find_shard(ctx.inputs["objects"], name, "masked")
-    pictures, _ = read_pictures(shard)
-    truth = read_array(shard / MASKS, pictures.shape[:3]) if (shard / MASKS).exists() else None
+    pictures = read_pictures(shard)
+    truth = None  # pictures that were read with another provider have masks to compare with
+    if (shard / MASKS).exists():
+        truth = read_array(shard / MASKS, pictures.shape[:3]) >= SEEN
     settings = ctx.config.redo
     trainer = RedoTrainer(settings, seed=ctx.seed, device=ctx.device)
     hooks = Hooks(
@@ -63,9 +69,9 @@ def run_masks(ctx: Context) -> None:
     set_up(ctx)
     name, variant = object_shards(ctx.config)[ctx.shard or 0]
     shard = find_shard(ctx.inputs["objects"], name, variant)
-    pictures, _ = read_pictures(shard)
+    pictures = read_pictures(shard)
     settings = ctx.config.of(name).masks
-    provider = open_weights(ctx, settings.weights, batch=settings.batch)
+    provider = open_weights(ctx, settings.weights, batch=settings.batch, precision=settings.precision)
     cache = MaskCache(cache_folder(ctx.final))
     parts = []
     with ctx.progress(len(pictures)) as bar:
@@ -88,32 +94,20 @@ def run_masks(ctx: Context) -> None:
     ctx.facts |= {"not_read_from_weights": list(provider.skipped)}
 
 
-def open_weights(ctx: Context, weights: str | None, *, batch: int) -> RedoMasks:
+def open_weights(ctx: Context, weights: str | None, *, batch: int, precision: str = "float32") -> RedoMasks:
     """The provider of the trained network, or of a file that the settings name."""
     from experiments.sample_synthesis.redo.masks import MASK, RedoMasks
 
     path = data_path(weights) if weights else ctx.inputs["train-redo"] / MASK
     published = path.suffix in (".pth", ".pt")
     input_range = "published" if published else "ours"
-    return RedoMasks(path, device=ctx.device, batch=batch, input_range=input_range)
+    return RedoMasks(path, device=ctx.device, batch=batch, input_range=input_range, precision=precision)
 
 
-def read_pictures(shard: Path) -> tuple[np.ndarray, Index]:
-    """pictures.npy uint8 (n, S, S, 3) of a shard of `objects`, mapped, and its index. Raises BadInput."""
+def read_pictures(shard: Path) -> np.ndarray:
+    """pictures.npy uint8 (n, S, S, 3) of a shard of `objects`, mapped. Raises BadInput."""
     index = read_index(shard)
-    shape = (len(index.keys), index.size, index.size, 3)
-    return read_array(shard / PICTURES, shape), index
-
-
-def read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A mapped uint8 array of a known shape. Raises BadInput."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BadInput(f"cannot be read ({type(error).__name__})", file=path, fix=AGAIN) from None
-    if array.dtype != np.uint8 or array.shape != shape:
-        raise BadInput(f"is {array.dtype} {array.shape}, not uint8 {shape}", file=path, fix=AGAIN)
-    return array
+    return read_array(shard / PICTURES, (len(index.keys), index.size, index.size, 3))
 
 
 def set_up(ctx: Context) -> None:
