@@ -81,15 +81,33 @@ def draw_qr(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     import segno
 
     text = "".join(chr(rng.integers(97, 123)) for _ in range(rng.integers(1, 101)))
-    fits = segno.make(text, error="m", mode="byte", micro=False, boost_error=False).version
-    version = max(int(rng.integers(1, 10)), fits)
-    code = segno.make(text, error="m", mode="byte", version=version, boost_error=False)
+    wanted = {"error": "m", "mode": "byte", "boost_error": False}
+    try:
+        code = segno.make(text, version=int(rng.integers(1, 10)), **wanted)
+    except segno.DataOverflowError:
+        code = segno.make(text, micro=False, **wanted)
     dark = np.array([list(row) for row in code.matrix_iter(scale=10, border=4)], np.uint8)
     picture = np.repeat((255 * (1 - dark))[..., None], 3, axis=2).astype(np.uint8)
     rows, columns = np.where(dark.any(axis=1))[0], np.where(dark.any(axis=0))[0]
     mask = np.zeros(dark.shape)
     mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = 1
     return picture, mask
+
+
+def network_masks(logit: Callable, draw: Callable[[np.random.Generator], np.ndarray]) -> Drawer:
+    """Draws pictures and calls the mask network, a function of float32 tensors (1, 3, S, S), with each
+    alone.
+    """
+    import torch
+
+    def drawer(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        picture = draw(rng)
+        with torch.no_grad():
+            x = torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+            mask = torch.sigmoid(logit(x))[0, 0].numpy()
+        return picture, mask.astype(float)
+
+    return drawer
 
 
 # --- augmentation ---

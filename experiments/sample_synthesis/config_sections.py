@@ -44,6 +44,7 @@ class MaskConfig:
     threshold: float = 0.5  # the box is the extent of mask > threshold after the warp
     blend: Literal["soft", "binary"] = "soft"  # binary: mask > threshold is pasted
     batch: int = 64  # pictures per call of the provider; changes no value of a mask
+    precision: Literal["float32", "bfloat16"] = "float32"  # of `redo`; bfloat16 is faster, to two digits
 
     def __post_init__(self) -> None:
         _at_least("masks", 1, batch=self.batch)

