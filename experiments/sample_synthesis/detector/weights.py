@@ -97,6 +97,8 @@ def _variable(name: str) -> str:
 
 def read_npz(path: Path) -> Arrays:
     """A file of arrays named `layer/variable`, as convert_mobilenetv2.py writes it."""
+    if not zipfile.is_zipfile(path):
+        raise BadInput("is no .npz of arrays", file=path, fix="convert it anew")
     arrays: Arrays = {}
     try:
         with np.load(path, allow_pickle=False) as file:

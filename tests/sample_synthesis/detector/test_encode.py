@@ -8,6 +8,8 @@ from benchmarks.anchor_encoding_reference import encode_reference, iou_with_anch
 from experiments.sample_synthesis.detector.anchors import Anchors, make_anchors
 from experiments.sample_synthesis.detector.decode import decode, decode_boxes
 from experiments.sample_synthesis.detector.encode import encode_batch_tf, encode_tf
+from experiments.sample_synthesis.metrics.compat import Truth, compat_map
+from suite.datasets.detections import Detections
 
 SIZE = 64
 ANCHORS = make_anchors("tiny", SIZE)
@@ -167,4 +169,8 @@ def test_decoding_perfect_outputs_gives_the_boxes_back(arch: str, size: int) -> 
     order = np.argsort(found.boxes[:, 1])
     np.testing.assert_allclose(found.boxes[order], sorted(spread_boxes(size), key=lambda b: b[1]), atol=1e-3)
     assert found.scores.min() > 0.999
+    one = np.ones(len(found.boxes), np.int64)
+    truth = Truth(one, one, np.float64(spread_boxes(size)))
+    detections = Detections(one, one, scores=found.scores, boxes_xyxy=found.boxes)
+    assert compat_map(truth, detections).mean == 1.0
     assert weight.sum() < len(weight)
