@@ -7,8 +7,8 @@ Two orders of resampling (setting `raster`):
              augmented and warped straight into the slot by one composed map; the box is found in the slot's
              own pixels
 
-Both draw the same geometry from the same generator. With `patch`, noise and blur act on the pixels of the
-slot, so a reduced picture keeps more of them.
+Both draw an object's geometry first and the same from the same generator. With `patch`, noise and blur act on
+about as many pixels as the slot has, so a reduced picture keeps more of them.
 """
 
 from __future__ import annotations

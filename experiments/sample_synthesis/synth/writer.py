@@ -222,6 +222,8 @@ def _begin(make_stream: StreamMaker) -> None:
     # A signal to the whole process group is for the parent, which asks between two ranges and lets them end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):  # the first process ends the others, after their ranges
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)  # the processes are the parallelism
     _STREAMS.append(make_stream())
 

@@ -82,17 +82,29 @@ def test_another_seed_gives_other_files(tmp_path, written):
         assert data != (written[0] / "images" / name).read_bytes()
 
 
-@pytest.mark.slow
 def test_four_processes_write_the_same_bytes_as_one(tmp_path, written):
     assert write(tmp_path, workers=4, objects=Discs(empty_share=0.2)) == written[1]
     assert files(tmp_path / "out") == files(written[0])
 
 
-@pytest.mark.slow
 def test_a_range_that_fails_ends_the_others_before_they_begin(tmp_path):
     with pytest.raises(BadInput, match="no visible pixel"):
         write(tmp_path, workers=2, total=64 * 200, objects=Discs(empty_share=1.0))
     assert len(list((tmp_path / "work").iterdir())) < 100
+
+
+def test_a_stopped_pool_goes_on_with_the_same_bytes(tmp_path, written):
+    make = partial(disc_stream, "bird", seed=7, image_size=48, objects=Discs(empty_share=0.2))
+    places = {"name": "bird", "total": TOTAL, "out": tmp_path / "out", "work": tmp_path / "work"}
+
+    def stop() -> None:
+        raise Stopped("stopped by SIGTERM")
+
+    with pytest.raises(Stopped):
+        synthesise(make, workers=2, check_stop=stop, **places)
+    assert not (tmp_path / "out" / "coco.json").exists()
+    assert synthesise(make, workers=1, **places) == written[1]
+    assert files(tmp_path / "out") == files(written[0])
 
 
 def test_a_killed_range_goes_on_with_the_same_bytes(tmp_path, written):
