@@ -208,9 +208,7 @@ def _in_processes(
                 done, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
                 check_stop()
-        except (
-            BaseException
-        ):  # a stop or a failed range: those under way are finished and kept, no more begun
+        except BaseException:  # a stop, a failed range: those under way are finished and kept, no more begun
             pool.shutdown(cancel_futures=True)
             raise
 
@@ -221,8 +219,6 @@ _STREAMS: list[SampleStream] = []  # of a worker process: one, made by _begin
 def _begin(make_stream: StreamMaker) -> None:
     # A signal to the whole process group is for the parent, which asks between two ranges and lets them end.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGINT):  # the first process ends the others, after their ranges
         signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)  # the processes are the parallelism
     _STREAMS.append(make_stream())
