@@ -48,6 +48,8 @@ def train(args: argparse.Namespace) -> Iterator[str]:
         "real": real_state(args.object, config),
         "imagenet": weights_state(config),
     }
+    if facts["synthetic"] is not None:
+        config = _with_samples(config, args.object, args.synthetic)
     inputs: dict[str, Path] = {}
     if cell.sees_synthetic and args.synthetic is None:
         inputs = object_folders(config, args.object, seed=args.seed, device=args.device, beside=args.out)
@@ -103,6 +105,15 @@ def _one_cell(config: SampleSynthesisConfig, args: argparse.Namespace) -> Sample
         grid = replace(grid, **{length: args.epochs})
     detector = replace(config.detector, archs=(arch,))
     return replace(config, detector=detector, **{args.object: replace(settings, grid=grid)})
+
+
+def _with_samples(config: SampleSynthesisConfig, name: str, folder: Path) -> SampleSynthesisConfig:
+    """The settings with as many synthetic images as the folder lists."""
+    from experiments.sample_synthesis.data.fake_csv import count_fake
+
+    settings = config.of(name)
+    synthesis = replace(settings.synthesis, num_samples=count_fake(folder, name))
+    return replace(config, **{name: replace(settings, synthesis=synthesis)})
 
 
 def _cell_of(config: SampleSynthesisConfig, args: argparse.Namespace) -> Cell:

@@ -22,10 +22,7 @@ def read_fake(folder: Path, name: str, *, threads: int = 1) -> RealSet:
 
     Raises BadInput: no such list, a column too many or too few, boxes of another object, damaged items.
     """
-    known = ALL[name]
-    path = folder / known.csv
-    if not path.is_file():
-        raise BadInput("no such list of boxes", file=path, fix=f"make it with `synth --object {name}`")
+    known, path = ALL[name], _list_of(folder, name)
     account = Account(folder)
     rows = []
     for line, row in read_rows(path, needed=NEEDED):
@@ -43,3 +40,19 @@ def read_fake(folder: Path, name: str, *, threads: int = 1) -> RealSet:
         listed, images_dir=folder / "images", split="train", label=known.label, source="folder",
         account=account, file=path, threads=threads,
     )  # fmt: skip
+
+
+def count_fake(folder: Path, name: str) -> int:
+    """How many images the list names; `read_fake` gives so many, unless some are damaged. Raises BadInput."""
+    path = _list_of(folder, name)
+    found = {str(row["image_id"]).strip() for _, row in read_rows(path, needed=NEEDED)}
+    if not found:
+        raise BadInput("lists no image", file=path, fix=f"make it with `synth --object {name}`")
+    return len(found)
+
+
+def _list_of(folder: Path, name: str) -> Path:
+    path = folder / ALL[name].csv
+    if not path.is_file():
+        raise BadInput("no such list of boxes", file=path, fix=f"make it with `synth --object {name}`")
+    return path
