@@ -16,7 +16,7 @@ def scenes(count: int, *, side: int, seed: int = 0) -> tuple[np.ndarray, np.ndar
 def scene(rng: np.random.Generator, side: int) -> tuple[np.ndarray, np.ndarray]:
     """A super-ellipse between disc and rectangle; colours at least 100 apart in some channel."""
     rows, columns = (np.mgrid[:side, :side] + 0.5) / side
-    centre, axes = rng.uniform(0.4, 0.6, 2), rng.uniform(0.2, 0.35, 2)
+    centre, axes = rng.uniform(0.3, 0.7, 2), rng.uniform(0.15, 0.28, 2)
     power = rng.uniform(2, 6)
     distance = (
         np.abs((columns - centre[0]) / axes[0]) ** power + np.abs((rows - centre[1]) / axes[1]) ** power
