@@ -16,8 +16,8 @@ import numpy as np
 
 from experiments.sample_synthesis.cells import Cell, epochs, num_synthetic
 from experiments.sample_synthesis.data.splits import subset
-from experiments.sample_synthesis.train.loop import Schedule
 from experiments.sample_synthesis.train.order import item_order, mixed_order
+from experiments.sample_synthesis.train.schedule import Schedule
 from suite.errors import BadInput
 
 if TYPE_CHECKING:

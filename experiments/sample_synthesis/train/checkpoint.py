@@ -42,7 +42,12 @@ def variable_names(model: keras.Model) -> list[str]:
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     """{name: array} of every variable, moving statistics included."""
-    return {n: np.array(v) for n, v in zip(variable_names(model), model.variables, strict=True)}
+    return {n: to_host(v) for n, v in zip(variable_names(model), model.variables, strict=True)}
+
+
+def to_host(variable: keras.Variable) -> np.ndarray:
+    """A copy of a variable's value."""
+    return np.array(variable.value.numpy())
 
 
 def assign_weights(model: keras.Model, arrays: Arrays, *, where: Path | str) -> None:

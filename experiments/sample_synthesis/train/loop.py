@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,9 +24,11 @@ from experiments.sample_synthesis.train.checkpoint import (
     State,
     assign_weights,
     read_state,
+    to_host,
     weights_of,
     write_state,
 )
+from experiments.sample_synthesis.train.schedule import Schedule, chosen_epoch
 from suite.errors import BadInput, Stopped
 
 STATE = "state.npz"
@@ -47,7 +49,7 @@ class Trainer:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(model.trainable_variables)
         self.optimizer = optimizer
-        self._fresh = [np.array(variable) for variable in optimizer.variables]
+        self._fresh = [to_host(variable) for variable in optimizer.variables]
         size = tuple(model.input_shape[1:])
         image = tf.TensorSpec((None, *size), tf.uint8)
         self._step = tf.function(self._train_step, jit_compile=xla, autograph=False)
@@ -68,7 +70,7 @@ class Trainer:
 
     def slots(self) -> list[np.ndarray]:
         """The optimiser's variables."""
-        return [np.array(variable) for variable in self.optimizer.variables]
+        return [to_host(variable) for variable in self.optimizer.variables]
 
     def restore(self, state: State, *, where: Path) -> None:
         """Go back to a state of the same architecture."""
@@ -91,20 +93,6 @@ class Trainer:
 
     def _inference(self, images: tf.Tensor) -> tf.Tensor:
         return tf.cast(self.model(tf.cast(images, tf.float32), training=False), tf.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """How long is trained and which epoch counts."""
-
-    epochs: int
-    steps_per_epoch: int
-    checkpoint_every: int  # steps
-    selection: Literal["best", "last"] = "best"
-
-    @property
-    def num_steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,11 +199,3 @@ class _Run:
         )
         write_state(self.path, state, self.identity)
         self.saved = self.step
-
-
-def chosen_epoch(history: list[dict[str, Any]], selection: str) -> int:
-    """The epoch, from 1, that counts: the first of greatest `val_meanAP`, or the last; 0 before any."""
-    values = [row["val_meanAP"] for row in history]
-    if not history or selection == "last" or any(value is None for value in values):
-        return len(history)
-    return 1 + int(np.argmax(values))
