@@ -63,7 +63,7 @@ def test_full_weight_gives_the_object_and_none_the_background(seed, value, under
 
 @pytest.mark.parametrize("raster", ["patch", "object"])
 @given(seed=st.integers(0, 2**32), wide=st.integers(12, 120), high=st.integers(12, 120))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_boxes_are_inside_the_slot_and_tight_around_the_weight(raster, seed, wide, high):
     rng = np.random.default_rng(seed)
     patch = make_patch(rng, fakes.Discs().draw(rng), (wide, high), rule(raster=raster))
@@ -74,13 +74,14 @@ def test_boxes_are_inside_the_slot_and_tight_around_the_weight(raster, seed, wid
     assert 0 <= y1 < y2 <= high
     rows, columns = (np.flatnonzero((patch.weight > 0.5).any(axis=axis)) for axis in (1, 0))
     found = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-    # At the picture's own resolution the box ends at one of its pixels, up to two of the slot's.
-    slack = 0 if raster == "patch" else 1 + max(wide, high) / fakes.SIDE
+    # At the picture's own resolution the box ends at one of its pixels, up to two of the slot's, and resizing
+    # to a narrow slot skips columns, and with them the tip of an ellipse.
+    slack = 0 if raster == "patch" else 3 + max(wide, high) / fakes.SIDE
     assert np.abs(found - patch.box).max() <= slack
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_both_rasters_put_the_object_at_the_same_place(seed):
     found = []
     for raster in ("patch", "object"):
