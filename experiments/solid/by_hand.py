@@ -52,7 +52,8 @@ def _run(verb: str, words: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(("experiments", "suite")):  # a bug of ours
             raise
-        fix = f"use .tox/{toolchain}/bin/python (python3 workflow/bootstrap.py {toolchain} makes it), or Docker"
+        made = f"python3 workflow/bootstrap.py {toolchain}"
+        fix = f"use .tox/{toolchain}/bin/python ({made} makes it), or Docker"
         raise Missing(f"{sys.executable} has no {error.name}", fix=fix) from None
     args = command.parser().parse(words)
     STOP.install()
