@@ -76,6 +76,6 @@ clean: ## list the runs, ask, delete them (FORCE=1: do not ask); never data/
 	@$(RUN) clean
 
 #?
-#? SCALE=tiny|smoke|small|paper  PLACE=auto|venv|docker  DEVICE=auto|cpu|cuda  ACCEL=auto|cpu|cuda
+#? SCALE=tiny|smoke|small|paper  PLACE=auto|venv|docker|slurm  DEVICE=auto|cpu|cuda  ACCEL=auto|cpu|cuda
 #? SEED=0  JOBS=auto  DATA_DIR=data  RUNS_DIR=runs  PAPER=solid  STRICT=1 (redo what another lock made)
 #? OVERRIDES='render.samples=32 store.num_images=128' (any setting of the config)

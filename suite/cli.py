@@ -122,7 +122,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """Where and how it runs."""
     places, accels, devices = (
-        ("auto", "venv", "docker", "here"),
+        ("auto", "venv", "docker", "here", "slurm"),
         ("auto", "cpu", "cuda"),
         ("auto", "cpu", "cuda"),
     )

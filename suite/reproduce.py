@@ -28,6 +28,7 @@ from suite.launch.machine import num_cores
 from suite.launch.places import PYTHON_VARIABLE, bootstrap_command
 from suite.launch.pool import POLL_SECONDS, StopRequest
 from suite.launch.relay import require
+from suite.launch.slurm_settings import load_settings
 from suite.launch.state import read_state
 from suite.launch.worker import die_with_parent, say, worst
 from suite.plan import table, time_text
@@ -141,7 +142,8 @@ def start_stages(request: Request, states: Sequence[StageState]) -> int:
     accel = pick_accel(request.accel, device)
     say(f"{run.name}: place {place}, device {device} ({why}); results: {run.folder}")
     toolchains = sorted({state.toolchain for state in states if not state.is_done})
-    prepare(toolchains, place=place, accel=accel, device=device)
+    within = load_settings().inside if place == "slurm" else place
+    prepare(toolchains, place=within, accel=accel, device=device)
     begin = time.time()
     command = snakemake_command(request, place=place, device=device, accel=accel)
     outcome = run_snakemake(command)
@@ -193,10 +195,12 @@ def snakemake_command(request: Request, *, place: str, device: str, accel: str) 
         "overrides": json.dumps(list(run.overrides)),
     }  # fmt: skip
     target = run.package if request.until is None else f".stamps/{request.until}"
+    # A launcher that waits for the cluster takes no core: whatever has its inputs is submitted at once.
+    cores = ["--cores", str(num_cores())] if place != "slurm" else ["--cores", "64", "--max-threads", "1"]
     return [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile"),
         "--directory", str(run.folder),  # workflow/profiles/default is found beside the Snakefile
-        "--cores", str(num_cores()), "--config", *(f"{name}={value}" for name, value in config.items()),
+        *cores, "--config", *(f"{name}={value}" for name, value in config.items()),
         "--", target,
     ]  # fmt: skip
 

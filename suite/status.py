@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from suite.errors import Missing
+from suite.errors import EXIT_STOPPED, Missing
 from suite.launch.state import read_state
 from suite.launch.worker import tail
 from suite.plan import table, time_text
@@ -66,7 +66,11 @@ def remark(tree: dict[str, Any], seconds: float) -> str:
         done_now = tree.get("finished", 0) - tree.get("finished_before", 0)
         if done_now > 0:
             left = f", about {time_text(seconds / done_now * (tree['total'] - tree['finished']) or 1)} left"
+        if "slurm_job" in tree:
+            return f"slurm, job {tree['slurm_job']}: {tree['queue']}{left}"
         return f"{tree['place']}, {tree['jobs']} at a time, process {tree['pid']} on {tree['host']}{left}"
+    if "slurm_job" in tree and (tree["state"] == "died" or tree.get("code") == EXIT_STOPPED):
+        return f"slurm, job {tree['slurm_job']} may go on; the same make command waits for it"
     if tree["state"] == "died":
         return "killed; the same make command goes on from there"
     if tree.get("failed"):

@@ -42,10 +42,18 @@ def environment_python(toolchain: str, accel: str) -> str:
     return str(ROOT / ".tox" / toolchain / "bin/python")
 
 
+def local_place(wanted: str) -> str:
+    """As pick_place; BadInput for the cluster: these commands run where they are typed."""
+    if wanted == "slurm":
+        fix = "use PLACE=venv or docker; on a node of the cluster: srun --pty make ..."
+        raise BadInput("PLACE=slurm is for reproduce alone", fix=fix)
+    return pick_place(wanted)
+
+
 def shell(toolchain: str, *, place: str, accel: str, device: str) -> int:
     """Bash with the toolchain's Python first on the PATH, in its place."""
     choose(toolchain, toolchains(), "toolchain")
-    place = pick_place(place)
+    place = local_place(place)
     device, _ = pick_device(device, place)
     accel = pick_accel(accel, device)
     where = Place(name=place, toolchain=toolchain, package="", device=device, accel=accel)
@@ -60,7 +68,7 @@ def shell(toolchain: str, *, place: str, accel: str, device: str) -> int:
 
 def gpu_check(toolchain: str, *, place: str) -> int:
     """suite.gpu_check in each toolchain; in place venv, `all` means those whose environment stands."""
-    place = pick_place(place)
+    place = local_place(place)
     if place == "here":
         return call([HERE_PYTHON, "-m", "suite.gpu_check"])
     device, why = pick_device("auto", place)
@@ -115,7 +123,7 @@ def tabletop(count: str, *, place: str, accel: str) -> int:
     """
     if count and not count.isdecimal():
         raise BadInput(f"COUNT={count} is not a whole number", fix="leave it out for all pictures")
-    place = pick_place(place)
+    place = local_place(place)
     where = Place(
         name=place, toolchain="blender", package="assets.make.tabletop", accel=pick_accel(accel, "cpu")
     )

@@ -6,15 +6,12 @@
 With --wide the stage is asked which shards are missing (`--list-missing`), these run side by side
 (`--shard I`), and the stage is finished (`--gather`). Exit code: the stage's own (0, 2, 3, 75, 1), of
 several the one that tells most. All output of the stage goes to --log; this program prints one line per
-event, and a bar over shards on a terminal.
-
-Not covered: places on other machines.
+event, and a bar over shards on a terminal. Place slurm: suite/launch/slurm.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -24,14 +21,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from suite.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OK, EXIT_STOPPED, BadInput, Missing, guard
+from suite.errors import EXIT_OK, BadInput, Missing, SuiteError, guard
+from suite.launch import slurm
+from suite.launch.ask import gather, list_missing, wait
 from suite.launch.engine import pick_accel, pick_device, pick_place
 from suite.launch.gpu import Gpu, GpuLocks, list_gpus
 from suite.launch.machine import num_cores
 from suite.launch.places import PLACES, PYTHON_VARIABLE, Place, bootstrap_command
-from suite.launch.pool import POLL_SECONDS, Pool, ShardResult, StopRequest, stop_workers
+from suite.launch.pool import Pool, ShardResult, StopRequest
+from suite.launch.slurm_settings import SlurmSettings, load_settings
 from suite.launch.state import LaunchState, exclusive
-from suite.launch.worker import Crew, Worker, die_with_parent, say, tail
+from suite.launch.tell import note_shard, shown, tell_end, tell_failures
+from suite.launch.worker import Crew, die_with_parent, say
 from suite.progress import Progress
 
 
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--jobs", default="auto", help="workers of a wide stage; auto: one per core, or per GPU"
     )
     parser.add_argument("--wide", action="store_true", help="the stage has shards")
+    parser.add_argument("--ranks", action="store_true", help="place slurm: torchrun may spread the stage")
     parser.add_argument(
         "--log", required=True, type=Path, metavar="FILE", help="output of the stage, appended"
     )
@@ -56,16 +58,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_crew(options: argparse.Namespace, keep_open: tuple[int, ...]) -> Crew:
-    """Place, cores and GPUs of this launch."""
+def make_crew(options: argparse.Namespace, keep_open: tuple[int, ...], asked: SlurmSettings | None) -> Crew:
+    """Place, cores and GPUs of this launch; `asked` in place slurm, whose jobs have a place of their own."""
     place = pick_place(options.place)
     wanted = flag_value(options.args, "--device") or "cpu"
-    device, _ = pick_device(wanted, place)
-    gpus = list_gpus() if device == "cuda" else []
-    jobs = parse_jobs(options.jobs, wide=options.wide, num_gpus=len(gpus))
+    device = wanted if asked else pick_device(wanted, place)[0]
+    gpus = list_gpus() if device == "cuda" and not asked else []
+    jobs = 1 if asked else parse_jobs(options.jobs, wide=options.wide, num_gpus=len(gpus))
     return Crew(
         place=Place(
-            name=place, toolchain=options.toolchain,
+            name=asked.inside if asked else place, toolchain=options.toolchain,
             package=options.package or f"experiments.{options.system}",
             device=device, accel=pick_accel(options.accel, device),
         ),
@@ -104,32 +106,46 @@ def launch(options: argparse.Namespace, stop: StopRequest) -> int:
     """Run the stage; returns its exit code."""
     lock = options.log.with_name(f".{options.log.stem}.lock")
     with exclusive(lock) as descriptor:
-        crew = make_crew(options, (descriptor,))
+        asked = load_settings(f"{options.system}.{options.args[0]}") if options.place == "slurm" else None
+        crew = make_crew(options, (descriptor,), asked)
         prepare(crew.place)
-        facts = {"place": crew.place.name, "toolchain": crew.place.toolchain, "accel": crew.place.accel}
+        place = options.place if asked else crew.place.name
         state = LaunchState(
-            options.log,
-            system=options.system,
-            stage=options.args[0],
-            device=crew.place.device,
-            jobs=crew.jobs,
-            **facts,
-        )
+            options.log, system=options.system, stage=options.args[0], device=crew.place.device,
+            jobs=crew.jobs, place=place, toolchain=crew.place.toolchain, accel=crew.place.accel,
+        )  # fmt: skip
         with options.log.open("a", encoding="utf-8") as log:
-            log.write(f"--- {crew.label} ({crew.place.name}): {' '.join(options.args)}\n")
+            log.write(f"--- {crew.label} ({place}): {' '.join(options.args)}\n")
         code = 1  # should this program itself break, the state says failed
         try:
-            code = (
-                run_wide(crew, options.args, stop, state)
-                if options.wide
-                else run_narrow(crew, options.args, stop)
-            )
+            code = run(crew, options, stop, state, asked)
+        except SuiteError as error:
+            code = error.exit_code
+            raise
         finally:
             state.end(code)
         return code
 
 
-def run_narrow(crew: Crew, args: Sequence[str], stop: StopRequest) -> int:
+def run(
+    crew: Crew,
+    options: argparse.Namespace,
+    stop: StopRequest,
+    state: LaunchState,
+    asked: SlurmSettings | None,
+) -> int:
+    """The stage in its place; returns its exit code."""
+    if asked is None:
+        run_here = run_wide if options.wide else run_narrow
+        return run_here(crew, options.args, stop, state)
+    throttle = parse_jobs(options.jobs, wide=True, num_gpus=0) if options.jobs not in ("", "auto") else None
+    return slurm.Cluster(
+        crew=crew, settings=asked, args=options.args, stop=stop, state=state,
+        wide=options.wide, ranks=options.ranks, throttle=throttle or asked.throttle,
+    ).run()  # fmt: skip
+
+
+def run_narrow(crew: Crew, args: Sequence[str], stop: StopRequest, state: LaunchState) -> int:
     """One process for the whole stage."""
     gpu = wait_for_gpu(crew, stop)
     say(f"{crew.label}: started ({crew.place.name}, {crew.place.device}); log: {shown(crew.log)}")
@@ -158,37 +174,17 @@ def wait_for_gpu(crew: Crew, stop: StopRequest) -> Gpu | None:
     return None
 
 
-def wait(worker: Worker, stop: StopRequest) -> int:
-    """Wait for a worker; a stop request is passed on."""
-    while (code := worker.poll()) is None:
-        if stop.is_set:
-            stop_workers([worker], stop)
-        time.sleep(POLL_SECONDS)
-    return code
-
-
 def run_wide(crew: Crew, args: Sequence[str], stop: StopRequest, state: LaunchState) -> int:
     """List the missing shards, run them side by side, gather."""
     start = time.monotonic()
-    lister = crew.start([*args, "--list-missing"], name="list", stdout=subprocess.PIPE)
-    listed = lister.process.communicate()[0].decode() if lister.process else ""
-    code = lister.wait()
-    if stop.is_set or code != EXIT_OK:
-        tell_end(crew, code or EXIT_STOPPED, lister.seconds)
-        return code or EXIT_STOPPED
-    tree = json.loads(listed.strip().splitlines()[-1])
-    missing, total = tree["missing"], tree["total"]
-    state.update(total=total, finished=total - len(missing), failed=[])
-    if tree.get("done"):
-        say(f"{crew.label}: up to date, {total} shards")
-        return EXIT_OK
+    code, missing, total = list_missing(crew, args, stop, state)
+    if missing is None:
+        return code
     if missing:
         code = run_missing(crew, args, stop, state, missing=missing, total=total)
         if code != EXIT_OK:
             return code
-    code = wait(crew.start([*args, "--gather"], name="gather"), stop)
-    tell_end(crew, code, time.monotonic() - start)
-    return code
+    return gather(crew, args, stop, start)
 
 
 def run_missing(
@@ -205,66 +201,17 @@ def run_missing(
         def on_end(result: ShardResult) -> None:
             done = sum(r.code == EXIT_OK for r in pool.results) + total - len(missing)
             state.update(finished=done, failed=[{"shard": r.shard, "code": r.code} for r in pool.failed()])
-            how = "done" if result.code == EXIT_OK else f"FAILED with exit code {result.code}"
-            note(
-                crew,
-                f"{crew.label}[{result.shard}]: {how} seconds={result.seconds:.1f} finished={done}/{total}",
-            )
+            note_shard(crew, result, done=done, total=total)
             if result.code == EXIT_OK:
                 bar.advance()
 
         pool = Pool(crew=crew, args=lambda shard: [*args, "--shard", str(shard)], stop=stop, on_end=on_end)
         code = pool.run(missing)
     if code != EXIT_OK:
-        tell_failures(crew, pool, code, len(missing))
+        cut = len(pool.results) < len(missing) and not pool.stop.is_set
+        given_up_after = len(pool.results) if cut else None
+        tell_failures(crew, pool.failed(), code, wanted=len(missing), given_up_after=given_up_after)
     return code
-
-
-def note(crew: Crew, line: str) -> None:
-    """One line per event in the log, and on stderr where no bar stands."""
-    with crew.log.open("a", encoding="utf-8") as log:
-        log.write(line + "\n")
-    if not sys.stderr.isatty():
-        say(line)
-
-
-def tell_failures(crew: Crew, pool: Pool, code: int, wanted: int) -> None:
-    """Which shards did not finish, and what to type."""
-    if code == EXIT_STOPPED:
-        say(f"{crew.label}: stopped; finished shards are kept, the same command goes on from here")
-        return
-    failed = pool.failed()
-    codes = ", ".join(f"{r.shard} (exit code {r.code})" for r in failed[:10]) + (
-        ", ..." if len(failed) > 10 else ""
-    )
-    say(last_words(crew.log, code))
-    say(f"error: {crew.label}: {len(failed)} of {wanted} shards failed: {codes}; log: {shown(crew.log)}")
-    if len(pool.results) < wanted and not pool.stop.is_set:
-        say(f"error: {crew.label}: given up after {len(pool.results)} failures without a success")
-
-
-def last_words(log: Path, code: int) -> str:
-    """What the log says of a failure: the stage's own error line, or the end of a bug's traceback."""
-    lines = tail(log).splitlines()
-    told = [line for line in lines if line.startswith("error: ")]
-    return told[-1] if told and code in (EXIT_BAD_INPUT, EXIT_MISSING) else "\n".join(lines)
-
-
-def tell_end(crew: Crew, code: int, seconds: float) -> None:
-    """The last line of a stage."""
-    if code == EXIT_OK:
-        say(f"{crew.label}: done in {seconds:.0f} s")
-    elif code == EXIT_STOPPED:
-        say(f"{crew.label}: stopped; the same command goes on from here")
-    else:
-        say(last_words(crew.log, code))
-        say(f"error: {crew.label}: exit code {code}; log: {shown(crew.log)}")
-
-
-def shown(path: Path) -> str:
-    """A path as short as it can be written from where the user is."""
-    absolute = os.path.abspath(path)
-    return min(absolute, os.path.relpath(absolute), key=len)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

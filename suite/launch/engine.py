@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suite.errors import Missing
+from suite.launch import slurm_client, slurm_settings
 from suite.launch.gpu import list_gpus
 
 IMAGE_RECORD = Path("/opt/image.json")  # stands in every image of ours
@@ -59,6 +60,8 @@ def pick_place(wanted: str) -> str:
     if wanted == "docker" and find_engine() is None:
         fix = "start it, install docker.io with the compose plugin, or use PLACE=venv"
         raise Missing("PLACE=docker, but no Docker engine with compose v2 answers", fix=fix)
+    if wanted == "slurm":
+        slurm_client.require_slurm()
     if wanted != "auto":
         return wanted
     if IMAGE_RECORD.is_file():
@@ -70,6 +73,8 @@ def pick_device(wanted: str, place: str) -> tuple[str, str]:
     """The device of a run and the reason, one line. `cuda` that cannot be had raises; it never becomes the
     CPU.
     """
+    if place == "slurm":
+        return slurm_settings.pick_device(wanted)
     gpus = list_gpus()
     blocked = place == "docker" and bool(gpus) and not _engine_has_gpu()
     if wanted == "cpu":

@@ -4,6 +4,7 @@ venv    .tox/<toolchain>/bin/python, made from the toolchain's lock by workflow/
 docker  docker compose run of the toolchain's service; the repository is /workspace there
 here    /opt/venv/bin/python of the image that the launcher runs in; a stage of another toolchain goes to the
         container that stands beside this one (suite/launch/relay.py)
+slurm   jobs of a cluster (suite/launch/slurm.py), within which the place is venv or docker
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from suite.launch.engine import compose_files
 from suite.provenance import ROOT
 from suite.runs import folder_setting
 
-PLACES = ("auto", "venv", "docker", "here")
+PLACES = ("auto", "venv", "docker", "here", "slurm")
 WORKSPACE = Path("/workspace")  # where the images expect the repository, data/ and runs/
 HERE_PYTHON = "/opt/venv/bin/python"
 TOOLCHAIN_VARIABLE = "SYNDET_TOOLCHAIN"  # set in every image of ours
@@ -36,6 +37,8 @@ class Place:
     package: str  # e.g. "experiments.solid"; run as `python -m <package> <verb> ...`
     device: str = "cpu"
     accel: str = "cpu"
+    before: tuple[str, ...] = ()  # words before the program, e.g. srun: one process per node
+    through: tuple[str, ...] = ()  # a module and its flags that start the package, e.g. torchrun's
     root: Path = ROOT
     runs_dir: Path = field(default_factory=lambda: folder_setting("RUNS_DIR", "runs"))
     data_dir: Path = field(default_factory=lambda: folder_setting("DATA_DIR", "data"))
@@ -46,9 +49,10 @@ class Place:
         """The full command line of `<verb> <flags>`; `env` is what the worker must see beside its own
         environment, `keep` are the descriptors that it inherits.
         """
-        program = ["-m", self.package]
+        program = [*(("-m", *self.through) if self.through else ()), "-m", self.package]
         if self.name == "venv":
-            return [os.environ.get(PYTHON_VARIABLE) or str(self.venv_python), *program, *args]
+            python = os.environ.get(PYTHON_VARIABLE) or str(self.venv_python)
+            return [*self.before, python, *program, *args]
         if self.name == "here":
             if own_toolchain() in (None, self.toolchain):
                 return [HERE_PYTHON, *program, *args]

@@ -26,8 +26,9 @@ class StopRequest:
 
     signals: int = 0
 
-    def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    def install(self, *more: int) -> None:
+        """Listen to the usual three, and to `more`."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *more):
             signal.signal(number, self._note)
 
     def _note(self, *_: object) -> None:

@@ -1,0 +1,33 @@
+"""One Slurm for all tests of this folder, and checkouts that submit to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.engine import Engine, NoSlurm, install
+from tests.suite.launch.conftest import Checkout, make_checkout
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """A running Slurm; the tests are skipped where none can be had."""
+    try:
+        install()
+        running = Engine().__enter__()
+    except NoSlurm as reason:
+        pytest.skip(f"no Slurm: {reason}")
+    yield running
+    running.__exit__()
+
+
+@pytest.fixture
+def cluster(engine: Engine, tmp_path: Path) -> Checkout:
+    """A checkout with the toy system whose stages go to the cluster, with nothing run yet."""
+    made = make_checkout(tmp_path / "checkout")
+    fast = {"POLL_SECONDS": "0.5", "SETTLE_SECONDS": "2", "TIME": "5", "CPUS": "1"}
+    fast |= {"SIGNAL_SECONDS": "60"}
+    made.env |= engine.env | {f"SYNDET_SLURM_{name}": value for name, value in fast.items()}
+    return made
