@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,6 +102,11 @@ def load_model_tensors(path: Path) -> dict[str, torch.Tensor]:
     Accepts {"model": {...}}, {"state_dict": {...}} and the bare mapping. BadInput for a missing file, for
     pickles (.pkl: loading one runs whatever is in it) and for files without named tensors.
     """
+    return named_tensors(load_model_file(path), path)
+
+
+def load_model_file(path: Path) -> Any:
+    """All that a model file holds, on the CPU; the errors of `load_model_tensors`."""
     if not path.is_file():
         raise BadInput("no such checkpoint", file=path, fix="give the path of a .pth or .safetensors file")
     if path.suffix == ".safetensors":
@@ -115,17 +121,22 @@ def load_model_tensors(path: Path) -> dict[str, torch.Tensor]:
             fix="save the tensors as .safetensors or by torch.save where you trust the file",
         )
     try:
-        tree = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
         raise BadInput(
-            "holds more than tensors, or is no checkpoint; such a pickle is not read, because loading it runs"
-            " the code in it",
+            f"holds more than tensors{f' ({found[1]})' if found else ''}, or is no checkpoint; such a pickle"
+            " is not read, because loading it runs the code in it",
             file=path,
             fix="save its tensors alone, as .safetensors or by torch.save",
         ) from None
     except (RuntimeError, zipfile.BadZipFile, EOFError, ValueError) as error:
         first = str(error).strip().split("\n", 1)[0]
         raise BadInput(f"no readable checkpoint ({first})", file=path) from None
+
+
+def named_tensors(tree: Any, path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a loaded file: of "model", of "state_dict", or of the mapping itself."""
     for key in ("model", "state_dict"):
         if isinstance(tree, Mapping) and isinstance(tree.get(key), Mapping):
             tree = tree[key]
