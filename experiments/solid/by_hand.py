@@ -31,6 +31,11 @@ COMMANDS = {
         "detectron2",
         "a released detectron2 checkpoint becomes a model file; every tensor is accounted for",
     ),
+    "detect": (
+        "experiments.solid.learn.detect",
+        "detectron2",
+        "find the objects of query pictures in a picture: boxes, masks, which query",
+    ),
 }
 
 

@@ -45,6 +45,7 @@ class Pretrain:
     num_queries: int  # query pictures per step and rank
     query_size: int  # longest side of a query
     held_out: int  # last pictures of the store that are not trained on: they measure retrieval
+    held_out_models: int  # models that are never seen, nor any picture that shows one (learn/data/unseen.py)
     sampler: Literal["epoch", "chunk_cache"]  # chunk_cache: the published order (two passes over a cache)
     cache_size: int  # sampler=chunk_cache: pictures in the cache
     short_edges: tuple[int, ...]
@@ -86,6 +87,8 @@ class Pretrain:
         for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"`pretrain.{name}` must be at least 1")
+        if self.held_out_models < 0:
+            raise ValueError("`pretrain.held_out_models` must not be negative")
         if max(self.iterations, self.warmup) > self.schedule:
             raise ValueError("`pretrain.schedule` is shorter than `pretrain.iterations` or `pretrain.warmup`")
 

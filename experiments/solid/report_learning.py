@@ -30,6 +30,7 @@ LOSSES = {
 }
 RETRIEVAL_CURVES = {
     "held_out_fresh_top1": "new scenes",
+    "unseen_fresh_top1": "models never seen",
     "train_fresh_top1": "training scenes",
     "chance_top1": "chance",
 }
@@ -49,6 +50,7 @@ class Learning:
     columns: list[str]  # of the pictures
     min_score: float  # of the detections that are drawn
     transfers: list[dict[str, Any]]
+    instances: list[dict[str, Any]]  # AP of instance detection by group of models
     results: list[dict[str, Any]]  # rows for results.csv
 
 
@@ -77,7 +79,12 @@ def read_learning(inputs: Mapping[str, Path]) -> Learning:
         columns=drawn["columns"],
         min_score=drawn["min_score"],
         transfers=[transfer_row(_json(shard / "transfer.json")) for shard in shards],
-        results=[*pretraining_rows(pretraining), *evaluation_rows(measured)],
+        instances=instance_table(_json(inputs["instances"] / "summary.json")),
+        results=[
+            *pretraining_rows(pretraining),
+            *evaluation_rows(read_csv(inputs["instances"] / "results.csv")),
+            *evaluation_rows(measured),
+        ],
     )
 
 
@@ -123,6 +130,20 @@ def ap_table(measured: Sequence[Mapping[str, str]], arms: Sequence[str]) -> list
     ]
 
 
+def instance_table(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per group of models that were shown; AP in percent."""
+    return [
+        {
+            "group": name,
+            "models": group["models"],
+            "objects": group["objects"],
+            "values": [_percent(group[kind][key]) for kind in ("bbox", "segm") for key in ("ap", "ap50")],
+        }
+        for name, group in summary["groups"].items()
+        if group["objects"]
+    ]
+
+
 def class_table(rows: Sequence[Mapping[str, str]], arms: Sequence[str]) -> list[dict[str, Any]]:
     """Box AP50 of every class with one value per arm."""
     boxes = [row for row in rows if row["iou_type"] == "bbox"]
@@ -162,6 +183,8 @@ def pretraining_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         ("retrieval", "top-1, training scenes", _percent(found["train_fresh_top1"]), "%"),
         ("retrieval", "top-1, new scenes", _percent(found["held_out_fresh_top1"]), "%"),
     ]
+    if found.get("unseen_fresh_top1") is not None:
+        rows.append(("retrieval", "top-1, models never seen", _percent(found["unseen_fresh_top1"]), "%"))
     return [_row("pretraining", *figures) for figures in rows]
 
 

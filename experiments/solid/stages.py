@@ -162,6 +162,13 @@ STAGES = {
             decides=("torch", "torchvision", "numpy", "pillow"), ranks=True,
         ),
         _stage(
+            "instances", "find the models in scenes that were not trained on: AP of seen and unseen models",
+            "learn.instances:run", toolchain="detectron2",
+            version=1, inputs=("clean", "store", "targets", "queries", "check", "pretrain"),
+            config=("detector", "pretrain"),
+            decides=("torch", "torchvision", "numpy", "pillow", "pycocotools"),
+        ),
+        _stage(
             "finetune", "fine-tune on the target set, once from each initialisation",
             "learn.finetune.stage:run", toolchain="detectron2",
             version=1, inputs=("pretrain",), config=("detector", "target_set", "finetune"),
@@ -179,7 +186,7 @@ STAGES = {
             "report", "one offline page: pictures, distributions, times, environment", "report:run",
             version=1, uses_gpu=False,
             inputs=("clean", "rooms", "store", "targets", "queries", "check",
-                    "pretrain", "finetune", "evaluate"),
+                    "pretrain", "instances", "finetune", "evaluate"),
             config=("meshes", "rooms", "layout", "render", "queries", "store",
                     "detector", "pretrain", "target_set", "finetune", "evaluate"),
         ),

@@ -106,6 +106,17 @@ rule pretrain:
         launch("pretrain", clean="clean", store="create-store", targets="targets", queries="queries", check="check")
 
 
+rule instances:
+    input:
+        stamp("pretrain"),
+    output:
+        touch(stamp("instances")),
+    params:
+        settings("instances"),
+    shell:
+        launch("instances", clean="clean", store="create-store", targets="targets", queries="queries", check="check", pretrain="pretrain")
+
+
 rule finetune:
     input:
         stamp("pretrain"),
@@ -132,9 +143,10 @@ rule evaluate:
 rule report:
     input:
         stamp("evaluate"),
+        stamp("instances"),
     output:
         touch(stamp("report")),
     params:
         settings("report"),
     shell:
-        launch("report", clean="clean", rooms="rooms", store="create-store", targets="targets", queries="queries", check="check", pretrain="pretrain", finetune="finetune", evaluate="evaluate")
+        launch("report", clean="clean", rooms="rooms", store="create-store", targets="targets", queries="queries", check="check", pretrain="pretrain", instances="instances", finetune="finetune", evaluate="evaluate")

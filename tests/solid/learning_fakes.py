@@ -1,4 +1,4 @@
-"""Folders `pretrain`, `finetune` and `evaluate` as the learning stages leave them, with known figures."""
+"""Folders `pretrain`, `instances`, `finetune` and `evaluate` as the learning stages leave them, with known figures."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ def losses(step: int) -> dict:
 
 
 def finished_learning(root: Path) -> dict[str, Path]:
-    """The three folders; AP75 of `random` is undefined, as where there is no ground truth."""
-    folders = {name: root / name for name in ("pretrain", "finetune", "evaluate")}
-    for name, extra in (("pretrain", {}), ("finetune", {"shards": [usage(1), usage(2)]}), ("evaluate", {})):
-        folders[name].mkdir()
-        write_json(folders[name] / MANIFEST, manifest(name, **extra))
+    """The four folders; AP75 of `random` is undefined, as where there is no ground truth."""
+    folders = {name: root / name for name in ("pretrain", "instances", "finetune", "evaluate")}
+    extras = {"finetune": {"shards": [usage(1), usage(2)]}}
+    for name, folder in folders.items():
+        folder.mkdir()
+        write_json(folder / MANIFEST, manifest(name, **extras.get(name, {})))
     write_jsonl(folders["pretrain"] / "metrics.jsonl", [losses(k) for k in (1, 2, 4)])
     write_jsonl(folders["pretrain"] / "retrieval.jsonl", [{"step": 0, **RETRIEVAL}, {"step": 4, **RETRIEVAL}])
     write_json(
@@ -51,8 +52,21 @@ def finished_learning(root: Path) -> dict[str, Path]:
         write_jsonl(folder / "metrics.jsonl", [losses(k) for k in (1, 2)])
         tree = {"init": init, "loaded": loaded, "skipped": skipped, "ignored": ["queue"] * len(skipped)}
         write_json(folder / "transfer.json", tree)
+    write_instances(folders["instances"])
     write_evaluation(folders["evaluate"])
     return folders
+
+
+def write_instances(folder: Path) -> None:
+    """Two seen models, none unseen."""
+    found, none = {"ap": 0.125, "ap50": 0.375}, {"ap": None, "ap50": None}
+    groups = {
+        "seen": {"models": 2, "objects": 9, "bbox": found, "segm": found},
+        "unseen": {"models": 0, "objects": 0, "bbox": none, "segm": none},
+    }
+    write_json(folder / "summary.json", {"groups": groups})
+    lines = ["table,row,metric,value,unit\n", "instances,seen models,box AP50,37.5,%\n"]
+    (folder / "results.csv").write_text("".join([*lines, "instances,unseen models,box AP50,,%\n"]))
 
 
 def write_evaluation(folder: Path) -> None:

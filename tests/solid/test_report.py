@@ -134,6 +134,8 @@ def test_the_page_shows_ap_of_both_initialisations_and_what_was_loaded(ctx):
     assert "<code>cls_score.weight</code>" in text
     for title in ("Pre-training losses", "Fine-tuning, total loss", "top-1 retrieval, %"):
         assert title in text
+    assert '<td>seen</td><td class="n">2</td><td class="n">9</td><td class="n">12.5</td>' in text
+    assert "<td>unseen</td>" not in text  # no such model was shown
     assert '<td>mug</td><td class="n">7</td><td class="n">12.5</td><td class="n">3.25</td>' in text
 
 

@@ -30,6 +30,7 @@ from experiments.solid.learn.data.packed import Packed
 from experiments.solid.learn.data.queries import Account, derangement, query_order, read_queries
 from experiments.solid.learn.data.sampler import ChunkCacheSampler, EpochSampler, Sampler
 from experiments.solid.learn.data.transforms import resize_and_flip, resize_query, transform_target
+from experiments.solid.learn.data.unseen import seen_rows, unseen_classes
 from experiments.solid.learn.data.workers import TIMEOUT, in_workers
 from experiments.solid.store.reader import SolidStore
 from suite.errors import BadInput
@@ -134,7 +135,9 @@ class _Fetch:
     def _queries(
         self, step: int, positives: np.ndarray, account: Account
     ) -> tuple[list[int], list[np.ndarray]]:
-        rng, has_query = self._rng("queries", step), self.index.has_query
+        rng = self._rng("queries", step)
+        unseen = unseen_classes(self.index.num_classes, self.settings.held_out_models)
+        has_query = self.index.has_query & ~unseen
         shown = None
         if self.settings.shuffled_queries:
             # Drawn anew at every step: a network can learn one fixed permutation by heart, which is a signal.
@@ -201,7 +204,7 @@ def make_sampler(
     index: StoreIndex, settings: Pretrain, *, seed: int, rank: int = 0, world_size: int = 1
 ) -> Sampler:
     """The order that `settings.sampler` names, over the pictures that are not held out."""
-    rows = index.train_rows(settings.held_out)
+    rows = seen_rows(index, settings.held_out, settings.held_out_models)
     common = {"seed": seed, "rank": rank, "world_size": world_size}
     if settings.sampler == "epoch":
         return EpochSampler(rows, settings.batch_size, **common)

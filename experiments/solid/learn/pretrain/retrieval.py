@@ -5,10 +5,11 @@ The query network embeds every ground-truth box; its nearest row of a bank is th
     fresh   the key network's embeddings of every class, all views, their mean direction (one row per class)
     stale   the bank of the training as it stands: one view each, from when the class was last queried
 
-Scenes: those that are held out (`pretrain.held_out`; the models are the same, the pictures are new), and the
-first training scenes. Every class counts the same, however often it is shown: a scene repeats its objects, so
-that over boxes the same answer to every question can be right far more often than chance, 1 / number of
-classes. The published code measures nothing before fine-tuning.
+Scenes: those that are held out (`pretrain.held_out`; the models are the same, the pictures are new), the
+first training scenes, and where `pretrain.held_out_models` says so, scenes with models that were never seen,
+of which the boxes of those models alone are asked. Every class counts the same, however often it is shown:
+a scene repeats its objects, so that over boxes the same answer to every question can be right far more often
+than chance, 1 / number of classes. The published code measures nothing before fine-tuning.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
 from experiments.solid.config import SolidConfig
+from experiments.solid.config_learning import Pretrain
 from experiments.solid.learn.data.index import StoreIndex
 from experiments.solid.learn.data.pretrain import held_out_batches, read_query_pictures
+from experiments.solid.learn.data.unseen import seen_rows, unseen_classes, unseen_rows
 from experiments.solid.learn.pretrain.model import InstanceDetector
 from experiments.solid.store.reader import SolidStore
 
@@ -76,12 +80,18 @@ def embed_scenes(
     return torch.cat(embeddings), torch.cat(classes)
 
 
-def scene_rows(index: StoreIndex, held_out: int) -> dict[str, Any]:
-    """Which rows of the store are measured: {"train": ..., "held_out": ...}."""
-    return {
-        "train": index.train_rows(held_out)[: max(held_out, MEASURED)],
-        "held_out": index.held_out_rows(held_out),
+def scene_rows(index: StoreIndex, settings: Pretrain) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Which rows of the store are measured, and the (C,) bool classes that are asked for there.
+
+    Keys: "train", "held_out" and, with `held_out_models`, "unseen".
+    """
+    held_out, models, most = settings.held_out, settings.held_out_models, max(settings.held_out, MEASURED)
+    unseen = unseen_classes(index.num_classes, models)
+    rows = {
+        "train": (seen_rows(index, held_out, models)[:most], ~unseen),
+        "held_out": (index.held_out_rows(held_out), ~unseen),
     }
+    return rows | ({"unseen": (unseen_rows(index, models, most=most), unseen)} if models else {})
 
 
 def measure(
@@ -89,7 +99,7 @@ def measure(
 ) -> dict[str, float | int | None]:
     """One line of retrieval.jsonl; the model is in its former mode afterwards.
 
-    Keys: `num_classes`, `chance_top1`, `chance_top5`, and for train and held_out `<scenes>_boxes`,
+    Keys: `num_classes`, `chance_top1`, `chance_top5`, and for the scenes of `scene_rows` `<scenes>_boxes`,
     `<scenes>_classes` (how many are shown), `<scenes>_<bank>_top1` and `<scenes>_<bank>_top5` (means over
     classes in 0..1, None without a box).
     """
@@ -100,9 +110,11 @@ def measure(
     row: dict[str, float | int | None] = {"num_classes": num_classes}
     row |= {f"chance_top{k}": min(1.0, k / num_classes) for k in RANKS}
     banks = {"fresh": fresh_bank(model, store, config), "stale": model.queue}
-    for scenes, rows in scene_rows(index, config.pretrain.held_out).items():
+    for scenes, (rows, asked) in scene_rows(index, config.pretrain).items():
         batches = held_out_batches(store_path, index, config, rows=rows, device=model.device)
         embeddings, classes = embed_scenes(model, batches)
+        wanted = torch.from_numpy(asked).to(classes.device)[classes]
+        embeddings, classes = embeddings[wanted], classes[wanted]
         row[f"{scenes}_boxes"], row[f"{scenes}_classes"] = len(classes), len(classes.unique())
         for bank, rows_of_bank in banks.items():
             for k in RANKS:

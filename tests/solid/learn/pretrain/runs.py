@@ -39,25 +39,26 @@ class Run:
                 json.dumps({"key": f"{stage} of a test", "outputs": []})
             )
 
-    def command(self, out: str, *overrides: str, ranks: int = 1) -> list[str]:
+    def command(self, out: str, *overrides: str, ranks: int = 1, verb: str = "pretrain") -> list[str]:
         """The command line that writes folder `out`."""
         launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(ranks)]
         launcher += ["--master_addr", "127.0.0.1", "--master_port", str(free_port())]
-        line = [sys.executable, *(launcher if ranks > 1 else []), "-m", "experiments.solid", "pretrain"]
+        line = [sys.executable, *(launcher if ranks > 1 else []), "-m", "experiments.solid", verb]
         line += ["--config", str(TINY)]
         for text in (*self.overrides, *overrides):
             line += ["-o", text]
         for stage in ("store", *STAGES):
             line += [f"--{stage}", str(self.folder / stage)]
+        line += ["--pretrain", str(self.folder / "pretrain")] if verb == "instances" else []
         return [*line, "--out", str(self.folder / out)]
 
-    def __call__(self, out: str, *overrides: str, ranks: int = 1) -> subprocess.CompletedProcess:
-        line = self.command(out, *overrides, ranks=ranks)
+    def __call__(self, out: str, *overrides: str, **how: int | str) -> subprocess.CompletedProcess:
+        line = self.command(out, *overrides, **how)
         return subprocess.run(line, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
-    def must(self, out: str, *overrides: str, ranks: int = 1) -> Path:
+    def must(self, out: str, *overrides: str, **how: int | str) -> Path:
         """Run it, expect success; returns the finished folder."""
-        done = self(out, *overrides, ranks=ranks)
+        done = self(out, *overrides, **how)
         assert done.returncode == 0, done.stderr[-3000:]
         return self.folder / out
 

@@ -1,0 +1,130 @@
+"""AP of instance detection: closed forms on the small coloured store, and the stage as a command."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.solid.learn.data.unseen import unseen_classes
+from experiments.solid.learn.instances import class_ids, measure, result_rows, scene_truth
+from experiments.solid.store.reader import SolidStore
+from suite.datasets import Detections
+from suite.tables import read_csv
+from tests.solid.learn.pretrain.runs import Run
+
+ROWS = np.arange(12)
+
+
+@pytest.fixture
+def truth(store_folder, store_index, with_pretrain):
+    store = SolidStore.open(store_folder)
+    return scene_truth(store, store_index, ROWS, with_pretrain(min_box=0.0).pretrain)
+
+
+def as_found(rows, scores=None):
+    boxes = np.array([row.box_xywh for row in rows], float).reshape(-1, 4)
+    return Detections(
+        np.array([row.image_id for row in rows]),
+        np.array([row.category_id for row in rows]),
+        np.ones(len(rows)) if scores is None else scores,
+        np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1),
+        tuple(row.segmentation for row in rows),
+    )
+
+
+def test_the_truth_is_what_the_store_holds(truth, store_index):
+    assert [image.id for image in truth.images] == ROWS.tolist()
+    assert len(truth.annotations) == len(store_index.boxes)
+    assert {row.category_id - 1 for row in truth.annotations} == set(store_index.boxes[:, 4].tolist())
+    assert not any(row.ignore for row in truth.annotations)
+
+
+def test_objects_below_the_least_size_of_training_neither_count_nor_cost(
+    store_folder, store_index, with_pretrain
+):
+    """tiny.yaml resizes the short edge of 48 to 56 (the middle of 48 and 56), so 16 px become 18.7."""
+    store = SolidStore.open(store_folder)
+    small = scene_truth(store, store_index, ROWS, with_pretrain(min_box=18.0).pretrain)
+    sides = np.array([min(row.box_xywh[2:]) for row in small.annotations])
+    np.testing.assert_array_equal([row.ignore for row in small.annotations], sides * 56 / 48 <= 18.0)
+    assert 0 < sum(row.ignore for row in small.annotations) < len(sides)
+    counted = [row for row in small.annotations if not row.ignore]
+    groups = measure(small, as_found(counted), np.zeros(6, bool))
+    assert groups["seen"]["bbox"]["ap"] == groups["any"]["segm"]["ap"] == 1.0
+    assert groups["seen"]["objects"] == len(counted)
+
+
+def test_the_truth_itself_scores_one_in_every_group(truth):
+    groups = measure(truth, as_found(truth.annotations), unseen_classes(6, 2))
+    assert all(group[kind][key] == 1.0 for group in groups.values() for kind in ("bbox", "segm")
+               for key in ("ap", "ap50"))  # fmt: skip
+    assert groups["seen"]["objects"] + groups["unseen"]["objects"] == groups["any"]["objects"]
+    assert (groups["seen"]["models"], groups["unseen"]["models"]) == (4, 2)
+
+
+def test_only_the_unseen_models_wrong_is_one_and_zero(truth):
+    unseen = unseen_classes(6, 2)
+    right = [row for row in truth.annotations if not unseen[row.category_id - 1]]
+    groups = measure(truth, as_found(right), unseen)
+    assert groups["seen"]["bbox"]["ap"] == 1.0 and groups["unseen"]["bbox"]["ap"] == 0.0
+    share = len(right) / len(truth.annotations)  # recall; precision is 1 up to there
+    points = np.floor(100 * share + 1e-9) + 1
+    assert groups["any"]["bbox"]["ap50"] == pytest.approx(points / 101)
+
+
+def test_the_right_place_under_a_wrong_name_is_found_but_not_known(truth):
+    """Every object is answered by the next class: nothing is right, yet everything is found."""
+    shifted = as_found(truth.annotations)
+    wrong = Detections(
+        shifted.image_ids, shifted.category_ids % 6 + 1, shifted.scores, shifted.boxes_xyxy, shifted.masks
+    )
+    groups = measure(truth, wrong, np.zeros(6, bool))
+    assert groups["any"]["bbox"]["ap"] == 1.0
+    assert groups["seen"]["bbox"]["ap"] < 0.2
+
+
+def test_nothing_found_is_zero_and_nothing_shown_is_undefined(truth):
+    groups = measure(truth, Detections.empty(masks=True), np.zeros(6, bool))
+    assert groups["seen"]["bbox"]["ap"] == 0.0 and groups["any"]["segm"]["ap50"] == 0.0
+    assert groups["unseen"] == {
+        "models": 0, "objects": 0,
+        "bbox": {"ap": None, "ap50": None}, "segm": {"ap": None, "ap50": None},
+    }  # fmt: skip
+    rows = {(row["row"], row["metric"]): row["value"] for row in result_rows(groups)}
+    assert rows["unseen models", "box AP50"] == "" and rows["any model", "mask AP"] == 0.0
+    assert len(rows) == 12
+
+
+def test_the_category_of_a_class_is_its_number_plus_one():
+    assert class_ids(3) == [1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    run = Run(tmp_path_factory.mktemp("run"), "pretrain.held_out_models=1", "pretrain.min_box=0.0")
+    run.must("pretrain")
+    return run
+
+
+@pytest.mark.slow
+def test_the_stage_measures_seen_and_unseen_models(learnt):
+    folder = learnt.must("instances", verb="instances")
+    summary = json.loads((folder / "summary.json").read_text())
+    groups = summary["groups"]
+    assert summary["held_out_models"] == 1 and groups["unseen"]["models"] == 1
+    assert groups["unseen"]["objects"] > 0 and 0 <= groups["unseen"]["bbox"]["ap50"] <= 1
+    assert summary["retrieval"]["unseen_boxes"] > 0
+    assert 0 <= summary["retrieval"]["unseen_fresh_top1"] <= 1
+    assert len(read_csv(folder / "results.csv")) == 12
+    again = learnt.must("again", verb="instances")
+    assert (again / "predictions.json").read_bytes() == (folder / "predictions.json").read_bytes()
+
+
+@pytest.mark.slow
+def test_without_held_out_pictures_the_stage_says_so(tmp_path):
+    run = Run(tmp_path, "pretrain.held_out=0")
+    run.must("pretrain")
+    summary = json.loads((run.must("instances", verb="instances") / "summary.json").read_text())
+    assert summary["pictures"] == 0 and summary["groups"]["any"]["bbox"]["ap"] is None
+    warnings = json.loads((tmp_path / "instances/manifest.json").read_text())["warnings"]
+    assert any("no picture is held out" in text for text in warnings)
