@@ -29,9 +29,12 @@ from experiments.solid.layout.collide import boxes_meet_boxes, boxes_meet_triang
 from experiments.solid.layout.geometry import euler_matrix
 from experiments.solid.layout.grid import BoxLattice, FreeSpace, RoomGrid, box_lattice
 from experiments.solid.layout.scene import Box, Draw, PlacedObject, Rules
+from experiments.solid.layout.view import seen_cells
 from experiments.solid.library import MeshLibrary, Room
 
 _FIRST_BATCH, _LARGEST_BATCH = 64, 16384  # cells tested at a time; quadrupled after each batch without a hit
+_TINY = 1e-9  # so that rounding leaves no cell out of a slice that is only to be generous
+_BLOCK = 8192  # cells looked at together, so that what they need stays in the processor's cache
 _EXACT_BATCH = 256  # places tested at a time against triangles and boxes
 
 
@@ -85,12 +88,8 @@ class Placer:
 
         Coordinates come first in them, (3, N) and (2, N), so that the sums over them run along memory.
         """
-        cells = np.flatnonzero(self._space.valid)
-        positions = self._grid.coordinates(cells)
-        local = self._camera.to_camera(positions)
-        seen = self._camera.sees(local)
-        self._cells, local = cells[seen], local[seen]
-        self._positions = np.ascontiguousarray(positions[seen].T)
+        self._cells, positions, local = seen_cells(self._grid, self._camera, self._space.valid)
+        self._positions = np.ascontiguousarray(positions.T)
         self._pixels = np.ascontiguousarray(self._camera.pixels(local).T)
         self._distances = np.sqrt(local[:, 0] ** 2 + local[:, 1] ** 2 + local[:, 2] ** 2)
         self._free = np.ones(len(self._cells), bool)
@@ -216,16 +215,31 @@ class Placer:
             )
         )
         self._space.carve(cell, pose.lattice)
-        self._free &= self._space.valid.reshape(-1)[self._cells]
+        self._renew_free(cell, pose.lattice)
         reach = np.linalg.norm(pose.half_extents) + self._layout.near_slack
-        x, y, z = self._positions - location[:, None]
-        self._near |= x * x + y * y + z * z <= reach**2
+        self._widen_near(location, reach)
         vertices = self._meshes.hull(class_id) * pose.scale @ pose.rotation.T + location
         rectangle = self._camera.rectangle(vertices)
         if rectangle is not None:
             x, y = self._pixels
             x1, y1, x2, y2 = rectangle
             self._covered |= (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
+
+    def _renew_free(self, cell: int, lattice: BoxLattice) -> None:
+        """After a box was carved out at `cell`: only the layers of cells that it reaches have changed."""
+        layer = self._grid.valid[0].size
+        reach = cell // layer + np.array([lattice.dz.min(), lattice.dz.max() + 1])
+        part = slice(*np.searchsorted(self._cells, reach * layer))
+        self._free[part] &= self._space.valid.reshape(-1)[self._cells[part]]
+
+    def _widen_near(self, location: np.ndarray, reach: float) -> None:
+        """Mark the cells within `reach` of a point (3,). They are in ascending order, so heights are, too."""
+        first, stop = np.searchsorted(self._positions[2], location[2] + np.array([-1, 1]) * (reach + _TINY))
+        for start in range(first, stop, _BLOCK):
+            block = slice(start, min(start + _BLOCK, stop))
+            if not self._near[block].all():
+                x, y, z = self._positions[:, block] - location[:, None]
+                self._near[block] |= x * x + y * y + z * z <= reach**2
 
 
 def _far_enough(grid: RoomGrid, camera: Pinhole, limits: tuple[float, float]) -> np.ndarray:

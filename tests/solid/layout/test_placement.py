@@ -5,11 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
-from scipy.stats import binomtest, chisquare
+from scipy.stats import binomtest, chisquare, ks_2samp
 
+from benchmarks.solid_layout_reference import PublishedPlacer, published_layout
 from experiments.solid.layout import LayoutFailure, compose_target
 from experiments.solid.layout.camera import find_camera
 from experiments.solid.layout.clipping import SolidBox
+from experiments.solid.layout.collide import boxes_meet_boxes
 from experiments.solid.layout.geometry import box_corners
 from experiments.solid.layout.grid import room_grid
 from experiments.solid.layout.placement import Placer, draw_size, first_passing, place_objects
@@ -134,6 +136,52 @@ def test_the_place_of_a_pose_is_uniform_over_the_passing_cells(half_full):
     cells, counts = np.unique(hits, return_counts=True)
     np.testing.assert_array_equal(cells, expected)
     assert chisquare(counts).pvalue > CHANCE
+
+
+@pytest.fixture
+def published(half_full):
+    """The published algorithm on the same room, with the same four objects in the same places."""
+    placer = PublishedPlacer(half_full.config, room=half_full.room, grid=half_full.grid,
+                             meshes=half_full.meshes, camera=half_full.camera, dtype=np.float64)  # fmt: skip
+    points = placer.points.reshape(-1, 3)
+    for placed, rotation in zip(half_full.placer.objects, half_full.placer._rotations, strict=True):
+        pose = SimpleNamespace(rotation=rotation, size=placed.size, scale=placed.scale,
+                               half_extents=np.array(placed.obb.half_extents))  # fmt: skip
+        (cell,) = np.flatnonzero((points == placed.location).all(axis=1))
+        placer.settle(cell, pose, half_full.meshes.vertices(placed.class_id))
+    return placer
+
+
+def test_the_benchmarks_published_algorithm_passes_the_same_cells(half_full, published):
+    objects, rotations = half_full.placer.objects, half_full.placer._rotations
+    others = {
+        "other_centers": np.array([placed.location for placed in objects]),
+        "other_rotations": np.array(rotations),
+        "other_half_extents": np.array([placed.obb.half_extents for placed in objects]),
+    }
+    found = 0
+    for number in range(40):
+        pose = half_full.placer._draw_pose(half_full.rng, number % half_full.meshes.num_classes)
+        cells = published.passing(pose)
+        centers = half_full.grid.coordinates(cells)
+        # The stage's own further test; the published algorithm leaves it to the grid.
+        cells = cells[~boxes_meet_boxes(centers, pose.rotation, pose.half_extents, **others)]
+        np.testing.assert_array_equal(cells, passing_cells(half_full, pose))
+        found += len(cells) > 0
+    assert found >= 20
+
+
+def test_the_published_algorithm_fills_a_room_like_ours(rooms, meshes, with_layout):
+    config = with_layout(cells_per_unit=3)
+    counts = {"ours": [], "published": []}
+    for seed in range(12):
+        ours = compose_target(
+            np.random.default_rng(seed), config, rooms=rooms, meshes=meshes, seed=0, index=0, attempt=0
+        )
+        theirs = published_layout(np.random.default_rng([seed, 1]), config, rooms=rooms, meshes=meshes)
+        counts["ours"].append(len(ours.objects))
+        counts["published"].append(len(theirs.objects))
+    assert ks_2samp(counts["ours"], counts["published"]).pvalue > CHANCE
 
 
 def test_sizes_are_drawn_from_the_mixture(smoke):
