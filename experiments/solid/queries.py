@@ -33,6 +33,7 @@ def run(ctx: Context) -> None:
     seconds: dict[str, float] = {}
     if todo:
         renderer = Renderer(ctx.config, meshes, None, device=ctx.device)
+        ctx.facts["rendered_on"] = renderer.rendered_on
         with ctx.progress(len(class_ids), done=len(class_ids) - len(todo)) as bar:
             for class_id in todo:
                 ctx.check_stop()

@@ -61,6 +61,7 @@ def run(ctx: Context) -> None:
             seed=ctx.seed,
         )
         renderer = Renderer(ctx.config, maker.meshes, maker.rooms, device=ctx.device)
+        ctx.facts["rendered_on"] = renderer.rendered_on
         with ctx.progress(len(indices), done=len(indices) - len(todo)) as bar:
             for index in todo:
                 ctx.check_stop()

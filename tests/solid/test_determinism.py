@@ -1,5 +1,6 @@
 """Same seed, same store: whatever the workers and the shard size. Another seed, another store."""
 
+import json
 import subprocess
 
 import numpy as np
@@ -49,3 +50,12 @@ def test_another_seed_gives_other_pictures(prepared, finished, tmp_path):
     run.must("targets", "--shard", "0", "--seed", "1")
     store = SolidStore.open(run.folder / "create-store" / "solid.zarr")
     assert not np.array_equal(store.read_target(0).rgb(), samples(finished)[0].rgb())
+
+
+def test_the_manifests_name_the_device_that_rendered(finished):
+    for stage in ("targets", "queries"):
+        shards = sorted((finished.folder / stage).glob("*/manifest.json"))
+        assert shards
+        for path in shards:
+            kind, _, name = json.loads(path.read_text())["facts"]["rendered_on"].partition(": ")
+            assert kind == "CPU" and name

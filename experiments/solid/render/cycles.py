@@ -13,7 +13,7 @@ import os
 import bpy
 
 from experiments.solid.config import Render
-from experiments.solid.render.devices import BACKENDS, cycles_devices, select_gpu
+from experiments.solid.render.devices import BACKENDS, cycles_devices, in_use, preferences, select_gpu
 from suite.errors import BadInput, Missing
 
 CLIP = (0.1, 1000.0)  # of the camera, scene units; published
@@ -39,9 +39,8 @@ def select_device(device: str) -> str:
 
     Raises Missing if a GPU was promised and Cycles sees none: there is no silent way back to the CPU.
     """
-    settings = bpy.context.preferences.addons["cycles"].preferences
     if device == "cpu":
-        settings.compute_device_type = "NONE"
+        preferences().compute_device_type = "NONE"
         return "CPU"
     if device != "cuda":
         raise BadInput(f"unknown device {device!r}", fix="use --device cpu or --device cuda")
@@ -52,6 +51,8 @@ def select_device(device: str) -> str:
             "--device cuda was asked for and Cycles sees no GPU", fix="see docs/gpu.md, or use --device cpu"
         )
     select_gpu(backend)
+    if not in_use(backend):
+        raise Missing(f"Cycles would not switch its {backend} devices on", fix="see docs/gpu.md")
     return backend
 
 

@@ -20,9 +20,14 @@ BACKENDS = ("OPTIX", "CUDA")  # best first: OptiX uses the card's ray-tracing un
 SIDE = 32  # of the picture, in pixels
 
 
+def preferences() -> bpy.types.AddonPreferences:
+    """Cycles' own, which hold the devices (tests put a fake list in their place)."""
+    return bpy.context.preferences.addons["cycles"].preferences
+
+
 def cycles_devices() -> dict[str, list[str]]:
     """Names of the devices by kind: CPU and whichever of BACKENDS has any."""
-    settings = bpy.context.preferences.addons["cycles"].preferences
+    settings = preferences()
     found: dict[str, list[str]] = {}
     for backend in BACKENDS:
         for device in settings.get_devices_for_type(backend):
@@ -34,11 +39,17 @@ def cycles_devices() -> dict[str, list[str]]:
 
 def select_gpu(backend: str) -> None:
     """Make Cycles render on every device of `backend` and on nothing else."""
-    settings = bpy.context.preferences.addons["cycles"].preferences
+    settings = preferences()
     settings.compute_device_type = backend
     for device in settings.get_devices_for_type(backend):
         device.use = device.type == backend
     bpy.context.scene.cycles.device = "GPU"
+
+
+def in_use(backend: str) -> list[str]:
+    """Names of the devices that Cycles renders on: of "CPU", or of what `select_gpu` chose. May be empty."""
+    devices = preferences().get_devices_for_type(BACKENDS[-1] if backend == "CPU" else backend)
+    return [device.name for device in devices if device.type == backend and (device.use or backend == "CPU")]
 
 
 def render_white_plane() -> float:
@@ -79,8 +90,9 @@ def main() -> int:
     select_gpu(backend)
     mean = render_white_plane()
     if abs(mean - 1.0) > 0.01:
-        raise SuiteError(f"{backend} rendered a white plane as {mean:.3f}",
-                         fix="see the driver floor in docs/gpu.md")
+        raise SuiteError(
+            f"{backend} rendered a white plane as {mean:.3f}", fix="see the driver floor in docs/gpu.md"
+        )
     print(f"blender: {backend}: rendered {SIDE}x{SIDE} pixels, right")
     return 0
 

@@ -28,6 +28,7 @@ from experiments.solid.layout.scene import AreaLight, Camera, PlacedObject, Scen
 from experiments.solid.library import MeshLibrary, RoomLibrary
 from experiments.solid.render import cycles
 from experiments.solid.render.cache import Cache, LoadedRoom, load_mesh, load_picture, load_room
+from experiments.solid.render.devices import in_use
 from experiments.solid.render.importing import current_file, remove, reset_blender
 from experiments.solid.render.materials import grey_world, id_material, set_world
 from experiments.solid.render.quiet import quiet, run_operator
@@ -62,7 +63,7 @@ class Renderer:
 
     device: "cpu" or "cuda" (raises Missing if Cycles sees no GPU). threads: CPU threads, None for all this
     process may use; pixels do not depend on it. `seconds` adds up the time of each phase: load, rgb, id,
-    solo.
+    solo. `backend` is CPU, OPTIX or CUDA; `rendered_on` also names the devices.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Renderer:
         self._file = reset_blender()
         with quiet():
             self.backend = cycles.select_device(self.device)
+            self.rendered_on = f"{self.backend}: {', '.join(in_use(self.backend)) or 'unnamed'}"
         self._meshes, self._rooms, self._pictures = (Cache(self.cache_bytes) for _ in range(3))
         self._picture, self._ids = bpy.context.scene, bpy.data.scenes.new("ids")
         self._content = bpy.data.collections.new("content")
