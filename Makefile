@@ -1,7 +1,7 @@
 # `make help` lists what exists. Settings come on the command line: make reproduce-solid SCALE=small SEED=1
 # Nothing is to be installed first: workflow/run makes the environments that a target needs.
 
-export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT OBJECT
+export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT OBJECT MESHES
 RUN := workflow/run
 
 .DEFAULT_GOAL := help
@@ -14,7 +14,7 @@ help: ## this page
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-26s %s\n", $$1, $$2}' Makefile
 	@sed -n 's/^#? *//p' Makefile
 
-reproduce-solid: ## SOLID: meshes, rooms -> rendered store -> pre-trained, fine-tuned detectors
+reproduce-solid: ## SOLID: meshes (yours: MESHES=/path) -> rendered store -> trained detectors
 	@$(RUN) reproduce solid
 
 reproduce-dense-detector: ## the small single-stage detector: annotations -> training -> AP

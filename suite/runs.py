@@ -49,7 +49,12 @@ def own_overrides(system: str) -> tuple[str, ...]:
     """Overrides from the environment variables that a system has for itself (config.py: VARIABLES)."""
     package = system.replace("-", "_")
     known = getattr(import_module(f"experiments.{package}.config"), "VARIABLES", {})
-    return tuple(form(os.environ[name]) for name, form in known.items() if os.environ.get(name))
+    words: list[str] = []
+    for name, form in known.items():
+        if os.environ.get(name):
+            made = form(os.environ[name])
+            words += [made] if isinstance(made, str) else made
+    return tuple(words)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ UNLISTED = {  # help names them in the line of fetch-fashion-mnist
 }
 SETTINGS = (
     "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT "
-    "OBJECT"
+    "OBJECT MESHES"
 ).split()
 
 

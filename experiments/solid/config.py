@@ -6,10 +6,14 @@ Lengths are in scene units (the room is 12 x 12 x 6), angles in degrees, powers 
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from typing import Literal
 
 from experiments.solid.config_learning import Detector, Evaluate, Finetune, Pretrain, TargetSet
+from suite.errors import BadInput
+from suite.paths import data_path
 
 Range = tuple[float, float]
 
@@ -31,7 +35,10 @@ class Meshes:
     side: Literal["pretrain", "tabletop"]  # which side of assets/meshes/split.json
     num_classes: int | None  # expected number of models; None: whatever is there
     skip_twins: bool  # skip a mesh whose file or geometry an earlier one has already
+    max_file_mb: float | None  # a larger model file is enormous and rejected; None: no limit
+    max_faces: int | None  # the same for triangles
     max_bad_share: float  # above this share of unusable meshes the stage stops with exit 2
+    converter: Literal["bpy", "obj2gltf"]  # what reads OBJ files; obj2gltf: the published route, needs Node
     merge_distance: float  # spec 2.2a
     edge_split_angle: float  # degrees, spec 2.2c
     displace: float  # spec 2.2d
@@ -150,3 +157,24 @@ class SolidConfig:
 
 
 CONFIG = SolidConfig
+
+
+def mesh_overrides(text: str) -> tuple[str, ...]:
+    """MESHES=/path: the overrides by which a run takes that folder. BadInput where it is none.
+
+    The path becomes absolute, here and in the environment: compose.yaml mounts the folder under the name that
+    it has on the host, so that both sides compute the same keys.
+    """
+    folder = data_path(text)
+    if not folder.is_dir():
+        raise BadInput("no such folder of meshes", file=text, fix="MESHES names a folder (its absolute path)")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise BadInput("the folder of meshes cannot be read", file=text, fix="give yourself the right to")
+    os.environ["MESHES"] = str(folder)
+    return (
+        "meshes.source=folder", f"meshes.folder={json.dumps(str(folder))}", "meshes.num_classes=null",
+        "meshes.list_file=null", "meshes.max_bad_share=0.5",
+    )  # fmt: skip
+
+
+VARIABLES = {"MESHES": mesh_overrides}  # environment variables of this system (suite.runs.own_overrides)

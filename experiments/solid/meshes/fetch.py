@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def run(ctx: Any) -> None:
     """Stage function."""
     settings: Meshes = ctx.config.meshes
     if settings.source == "folder":
-        rows = link_folder(settings, ctx.out, final=ctx.final)
+        rows = link_folder(settings, ctx.out, final=ctx.final, on_unreadable=ctx.warn)
     else:
         rows = copy_embedded(settings.side, ctx.out)
         if settings.packages is not None:
@@ -123,8 +124,13 @@ def from_packages(folder: Path, ctx: Any) -> list[Row]:
     return rows
 
 
-def link_folder(settings: Meshes, out: Path, *, final: Path) -> list[Row]:
-    """Link a user's folder as `models` and list its meshes, or those of the list file in its order."""
+def link_folder(
+    settings: Meshes, out: Path, *, final: Path, on_unreadable: Callable[[str], None] = lambda text: None
+) -> list[Row]:
+    """Link a user's folder as `models` and list its meshes, or those of the list file in its order.
+
+    on_unreadable: called with a line for each folder that cannot be listed.
+    """
     if settings.folder is None:
         raise BadInput("`meshes.source` is folder but `meshes.folder` is not set", fix="-o meshes.folder=DIR")
     folder = data_path(settings.folder)
@@ -137,9 +143,15 @@ def link_folder(settings: Meshes, out: Path, *, final: Path) -> list[Row]:
     link = out / MODELS
     if link.is_symlink():
         link.unlink()
-    # Relative, so that it survives a move of both.
-    link.symlink_to(os.path.relpath(folder, final), target_is_directory=True)
-    names = list_models(folder) if settings.list_file is None else read_list(data_path(settings.list_file))
+    # A relative one survives a move of both; where they have nothing in common (a folder mounted into a
+    # container) only the absolute one means the same place inside and outside.
+    apart = os.path.commonpath([folder, final]) == os.path.sep
+    link.symlink_to(folder if apart else os.path.relpath(folder, final), target_is_directory=True)
+    names = (
+        list_models(folder, on_unreadable)
+        if settings.list_file is None
+        else read_list(data_path(settings.list_file))
+    )
     return [
         {
             "id": mesh_id(name), "name": mesh_id(name), "class": mesh_id(name), "model": f"{MODELS}/{name}",
@@ -149,10 +161,14 @@ def link_folder(settings: Meshes, out: Path, *, final: Path) -> list[Row]:
     ]  # fmt: skip
 
 
-def list_models(folder: Path) -> list[str]:
+def list_models(folder: Path, on_unreadable: Callable[[str], None] = lambda text: None) -> list[str]:
     """Relative paths of all mesh files below `folder`, sorted by their bytes; links are not followed."""
     found = []
-    for place, folders, files in os.walk(folder):
+
+    def tell(error: OSError) -> None:
+        on_unreadable(f"{error.filename}: cannot be listed ({error.strerror}), its meshes are left out")
+
+    for place, folders, files in os.walk(folder, onerror=tell):
         folders.sort()
         for name in files:
             if Path(name).suffix.lower() in SUFFIXES:

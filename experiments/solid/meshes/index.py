@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from experiments.solid.meshes.geometry import find_twins
-from experiments.solid.meshes.validate import inspect
+from experiments.solid.meshes.validate import NO_LIMITS, Limits, inspect
 from suite.errors import BadInput
 
 INDEX, REJECTED = "index.json", "rejected.json"
@@ -38,7 +38,10 @@ def run(ctx: Any) -> None:
     _check_unique(rows, folder / "meshes.json")
     answers = []
     with ctx.progress(len(rows), "meshes") as progress:
-        for answer in inspect_all([folder / row["model"] for row in rows], folder):
+        paths = [folder / row["model"] for row in rows]
+        settings = ctx.config.meshes
+        limits = Limits(settings.max_file_mb, settings.max_faces)
+        for answer in inspect_all(paths, folder, limits):
             answers.append(answer)
             progress.advance()
             ctx.check_stop()
@@ -49,10 +52,10 @@ def run(ctx: Any) -> None:
     check_counts(kept, rejected, ctx.config.meshes, file=ctx.out / REJECTED)
 
 
-def inspect_all(paths: Sequence[Path], root: Path) -> Iterator[dict]:
+def inspect_all(paths: Sequence[Path], root: Path, limits: Limits = NO_LIMITS) -> Iterator[dict]:
     """The answers of `inspect` in the order of `paths`, on all cores where that pays."""
     root = Path(os.path.realpath(root / "models")) if (root / "models").is_symlink() else root
-    worker = partial(inspect, root=str(root))
+    worker = partial(inspect, root=str(root), limits=limits)
     names = [str(path) for path in paths]
     if len(names) < FEW:
         yield from map(worker, names)
@@ -143,6 +146,10 @@ def _count(ctx: Any, answers: Sequence[dict], kept: Sequence[dict], rejected: Se
     ctx.count("textured", sum(row["textured"] for row in kept))
     ctx.count("twins", len(twins))
     ctx.count("unusable", len(rejected) - len(twins))
+    if rejected:
+        first = rejected[0]
+        told = f"first {first['model']}: {first['reason']}; all of them: {ctx.final / REJECTED}"
+        ctx.warn(f"{len(rejected)} of {len(kept) + len(rejected)} meshes rejected, {told}")
     for row in rejected:
         ctx.event("rejected", mesh=row["id"], reason=row["reason"])
     odd = sum("material library is missing" in answer.get("facts", {}).get("notes", ()) for answer in answers)

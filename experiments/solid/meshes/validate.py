@@ -49,18 +49,29 @@ class MeshFacts:
     notes: tuple[str, ...] = ()  # harmless oddities
 
 
-def inspect(path: str, root: str) -> dict:
+@dataclass(frozen=True)
+class Limits:
+    """What is enormous; None: no limit."""
+
+    max_file_mb: float | None = None
+    max_faces: int | None = None
+
+
+NO_LIMITS = Limits()
+
+
+def inspect(path: str, root: str, limits: Limits = NO_LIMITS) -> dict:
     """{"facts": {...}} or {"reason": "..."} of the model file `path`; its pictures must lie below `root`."""
     try:
-        return {"facts": asdict(_inspect(Path(path), Path(root)))}
+        return {"facts": asdict(_inspect(Path(path), Path(root), limits))}
     except Unusable as error:
         return {"reason": " ".join(str(error).split())}
 
 
-def _inspect(path: Path, root: Path) -> MeshFacts:
+def _inspect(path: Path, root: Path, limits: Limits) -> MeshFacts:
     if not path.is_file():
         raise Unusable("the file does not exist")
-    data = path.read_bytes()
+    data = _read(path, limits)
     if not data:
         raise Unusable("the file is empty")
     suffix = path.suffix.lower()
@@ -72,6 +83,8 @@ def _inspect(path: Path, root: Path) -> MeshFacts:
         vertices, faces, pictures, notes = _read_plain(data, path)
     else:
         raise Unusable(f"{suffix or 'no suffix'} is not one of {' '.join(SUFFIXES)}")
+    if limits.max_faces is not None and len(faces) > limits.max_faces:
+        raise Unusable(f"enormous: {len(faces)} triangles, allowed {limits.max_faces} (meshes.max_faces)")
     _check_geometry(vertices, faces)
     for picture in pictures:
         _check_picture(path.parent, picture, root)
@@ -85,6 +98,17 @@ def _inspect(path: Path, root: Path) -> MeshFacts:
         signature=tuple(float(x) for x in similarity_signature(vertices, faces)),
         notes=tuple(notes),
     )
+
+
+def _read(path: Path, limits: Limits) -> bytes:
+    """The file's bytes, unless it is too large or closed to us."""
+    try:
+        size = path.stat().st_size / 1e6
+        if limits.max_file_mb is not None and size > limits.max_file_mb:
+            raise Unusable(f"enormous: {size:.4g} MB, allowed {limits.max_file_mb:g} (meshes.max_file_mb)")
+        return path.read_bytes()
+    except OSError as error:
+        raise Unusable(f"cannot be read ({error.strerror or type(error).__name__})") from None
 
 
 def _check_geometry(vertices: np.ndarray, faces: np.ndarray) -> None:
@@ -114,6 +138,8 @@ def _check_picture(folder: Path, name: str, root: Path) -> None:
             picture.verify()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise Unusable(f"texture {name!r} is missing") from None
+    except Image.DecompressionBombError:
+        raise Unusable(f"texture {name!r} is enormous") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error):
         raise Unusable(f"texture {name!r} is not a readable picture") from None
 

@@ -10,7 +10,8 @@ again and the NPZ is what Blender then sees.
 A model that fails is dropped with its reason (`dropped.json`, row count `dropped`) before class ids are
 given, so position in `classes.json` = class id = number in the file names. A texture file that is missing
 costs the texture: the model keeps the base colour of its material and is counted under `missing_textures`.
-Each finished model is a checkpoint.
+Each finished model is a checkpoint. Many models, and all of a user's folder, are cleaned by several processes
+(clean_pool.py); the result is the same bytes.
 
 Not covered: animation, skins, shape keys and anything that is not a mesh is left out. Vertices that are not
 numbers are for the stage `index` to reject: Blender's importers set them to zero.
@@ -20,7 +21,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import bpy  # isort: skip (bmesh and mathutils exist only once bpy is imported)
@@ -29,7 +32,10 @@ import numpy as np
 from mathutils import Matrix
 
 from experiments.solid.config import SolidConfig
+from experiments.solid.render.clean_pool import clean_all, num_processes
+from experiments.solid.render.converter import as_published, check_converter
 from experiments.solid.render.importing import (
+    current_file,
     discarding,
     images_of,
     import_objects,
@@ -43,6 +49,7 @@ from experiments.solid.render.quiet import run_operator
 from experiments.solid.render.textures import shrink
 from suite.arrays import write_arrays
 from suite.errors import BadInput, Missing
+from suite.manifest import read_json
 from suite.stage import Context
 
 ROUND_TRIP_TOLERANCE = 1e-5  # of the largest extent: float32 in the file, and its rounding in the axis change
@@ -63,13 +70,8 @@ def run(ctx: Context) -> None:
     """Clean every model of the index. Raises BadInput if more than meshes.max_bad_share of them fail."""
     index_file = ctx.inputs["index"] / "index.json"
     index = json.loads(index_file.read_text(encoding="utf-8"))
-    reset_blender()
-    records = []
-    with ctx.progress(len(index)) as bar:
-        for number, entry in enumerate(index):
-            ctx.check_stop()
-            records.append(_checkpointed(ctx, number, ctx.inputs["meshes"] / entry["model"]))
-            bar.advance()
+    check_converter(ctx.config.meshes.converter)
+    records = _all_records(ctx, [ctx.inputs["meshes"] / entry["model"] for entry in index])
     dropped = [{"id": e["id"], "model": e["model"], "reason": r["dropped"]}
                for e, r in zip(index, records, strict=True) if "dropped" in r]  # fmt: skip
     kept = [number for number, record in enumerate(records) if "dropped" not in record]
@@ -86,27 +88,57 @@ def run(ctx: Context) -> None:
     _report(ctx, index, records, dropped)
 
 
-def _checkpointed(ctx: Context, number: int, source: Path) -> dict:
-    """The record of a model, from its checkpoint or by cleaning it: {"cleaned": {...}} or {"dropped":
-    reason}.
-    """
-    path = ctx.work / f"{number:05d}.json"
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
+def _all_records(ctx: Context, sources: list[Path]) -> list[dict]:
+    """The records of all models: from their checkpoints, or by cleaning them."""
+    left = [(n, source) for n, source in enumerate(sources) if not checkpoint(ctx.work, n).exists()]
+    processes = num_processes(len(left))
+    with ctx.progress(len(sources), done=len(sources) - len(left)) as bar:
+        if processes == 1 and ctx.config.meshes.source == "embedded":
+            ended = _clean_here(ctx, left)
+        else:  # a file from outside may make Blender crash, which must not end the stage
+            work = partial(clean_to_checkpoint, ctx.work, ctx.config)
+            ended = clean_all(left, work, processes, check_stop=ctx.check_stop)
+        for number, death in ended:
+            if death is not None:
+                _write_record(checkpoint(ctx.work, number), {"dropped": death})
+            record = read_json(checkpoint(ctx.work, number))
+            told = {} if "cleaned" in record else record
+            ctx.event("dropped" if told else "cleaned", model=number, **told)
+            bar.advance()
+    return [read_json(checkpoint(ctx.work, number)) for number in range(len(sources))]
+
+
+def _clean_here(ctx: Context, left: list[tuple[int, Path]]) -> Iterator[tuple[int, None]]:
+    """Clean in this process, one after the other."""
+    for number, source in left:
+        ctx.check_stop()
+        clean_to_checkpoint(ctx.work, ctx.config, number, source)
+        yield number, None
+
+
+def checkpoint(work: Path, number: int) -> Path:
+    """Where the record of a model lies: {"cleaned": {...}} or {"dropped": reason}."""
+    return work / f"{number:05d}.json"
+
+
+def clean_to_checkpoint(work: Path, config: SolidConfig, number: int, source: Path) -> None:
+    """Clean one model into the work folder; its record is written last."""
+    path = checkpoint(work, number)
+    if not current_file():  # the first model of this process
+        reset_blender()
     try:
-        cleaned = clean_model(source, path.with_suffix(".glb"), path.with_suffix(".npz"), ctx.config)
+        cleaned = clean_model(source, path.with_suffix(".glb"), path.with_suffix(".npz"), config)
         record = {"cleaned": vars(cleaned)}
     except (BadInput, Missing) as error:
         record = {"dropped": error.what}
+    _write_record(path, record)
+
+
+def _write_record(path: Path, record: dict) -> None:
+    """The record appears whole or not at all."""
     temporary = path.with_suffix(".tmp")
     _write_json(temporary, record)
     os.replace(temporary, path)
-    ctx.event(
-        "dropped" if "dropped" in record else "cleaned",
-        model=number,
-        **({} if "cleaned" in record else record),
-    )
-    return record
 
 
 def _publish(ctx: Context, class_id: int, number: int, entry: dict, record: dict) -> dict:
@@ -139,8 +171,8 @@ def clean_model(source: Path, glb: Path, npz: Path, config: SolidConfig) -> Clea
     Raises Missing if there is no such file, BadInput if it cannot be read, has no faces or no size. Blender's
     data is as before afterwards.
     """
-    with discarding():
-        objects = import_objects(source)
+    with discarding(), as_published(source, config.meshes.converter) as file:
+        objects = import_objects(file)
         vertices_before = sum(len(o.data.vertices) for o in objects)
         joined = _join([_prepared(o, config) for o in objects])
         low, high = _bounds(joined.data, source)
