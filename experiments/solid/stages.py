@@ -135,14 +135,15 @@ STAGES = {
         ),
         _stage(
             "targets", "compose, render and annotate the target pictures", "targets:run",
-            version=1, inputs=("clean", "rooms", "store"), decides=("bpy", "numpy"),
+            # 2: pictures are PNG by another filter: other bytes, the same pixels
+            version=2, inputs=("clean", "rooms", "store"), decides=("bpy", "numpy"),
             config=("layout", "render", "rooms.ceiling_strength", "store"),
             num_shards=num_target_shards, prepare="experiments.solid.targets:prepare",
             disk_bytes=target_disk_bytes,
         ),
         _stage(
             "queries", "render each model from all sides", "queries:run",
-            version=1, inputs=("clean", "store"),
+            version=2, inputs=("clean", "store"),  # 2: as of `targets`
             config=("queries", "render", "layout.size_bins", "layout.size_probs", "store.query_shard_size"),
             decides=("bpy", "numpy"), num_shards=num_query_shards,
             prepare="experiments.solid.queries:prepare",

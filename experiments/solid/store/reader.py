@@ -18,6 +18,7 @@ from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
 from experiments.solid.store.create import read_classes
+from experiments.solid.store.inner import InnerChunks
 from experiments.solid.store.samples import QuerySample, TargetSample, decode_png, unpack_scene
 from experiments.solid.store.schema import (
     CLASSES_NAME,
@@ -46,6 +47,7 @@ class SolidStore:
         self.layout: StoreLayout = read_layout(self.path)
         self._wrap = wrap
         self._opened: tuple[int, dict[str, zarr.Group]] = (os.getpid(), {})
+        self._inner: dict[str, InnerChunks | None] = {}
 
     @classmethod
     def open(cls, path: Path, *, wrap: type[Store] | None = None) -> SolidStore:
@@ -114,7 +116,7 @@ class SolidStore:
         Opens two arrays where `read_target` opens ten: for a loader that keeps the small ones in an index.
         MissingSample: the picture's data is lost; BadInput: it is damaged.
         """
-        row, name = _Row(self, "targets", index), self._name("targets", index)
+        row, name = _Row(self, "targets", index, direct=True), self._name("targets", index)
         label_map = row("label_maps")
         if label_map.max() != num_boxes:  # a deleted shard file reads as zeros, without an error
             raise BadInput(f"label map holds {label_map.max()} of {num_boxes} objects", file=name)
@@ -196,6 +198,16 @@ class SolidStore:
             raise BadInput(f"{name} of row {where[0]} does not decode ({error})", file=file) from None
         return value[(0,) * len(where)]
 
+    def _direct(self, group: Group, name: str, index: int) -> np.ndarray | bytes | None:
+        """One row's value without zarr; None where only zarr can tell."""
+        if self._wrap or not 0 <= index < self.layout.rows(group):
+            return None
+        key = f"{group}/{name}"
+        if key not in self._inner:
+            self._inner[key] = InnerChunks.open(self.path / group / name)
+        chunks = self._inner[key]
+        return chunks.read(index) if chunks else None
+
     def _array(self, group: Group, name: str) -> zarr.Array:
         pid, arrays = self._opened
         if pid != os.getpid():  # a forked worker: files and event loop of the parent are not ours
@@ -214,10 +226,11 @@ class SolidStore:
 
 
 class _Row:
-    """`row(name)`: the value of one array at one row."""
+    """`row(name)`: the value of one array at one row; `direct`: past zarr where that can be."""
 
-    def __init__(self, store: SolidStore, group: Group, index: int):
-        self._store, self._group, self._index = store, group, index
+    def __init__(self, store: SolidStore, group: Group, index: int, *, direct: bool = False):
+        self._store, self._group, self._index, self._past_zarr = store, group, index, direct
 
     def __call__(self, name: str) -> np.ndarray | bytes:
-        return self._store._slice(self._group, name, (self._index,))
+        value = self._store._direct(self._group, name, self._index) if self._past_zarr else None
+        return self._store._slice(self._group, name, (self._index,)) if value is None else value

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from experiments.solid.store.png import decode_up, encode_up
 from suite.arrays import write_arrays
 from suite.errors import BadInput
 
 # A PNG ends in this chunk. Pillow decodes a file that lost it, so truncation is tested on the bytes.
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
-PNG_LEVEL = 6  # zlib level: fixed, so that the same pixels give the same bytes
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,16 @@ def encode_png(rgb: np.ndarray) -> bytes:
     """(H, W, 3) uint8 -> PNG bytes; the same pixels always give the same bytes."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"a picture is (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
-    buffer = io.BytesIO()
-    Image.fromarray(rgb, "RGB").save(buffer, format="PNG", compress_level=PNG_LEVEL)
-    return buffer.getvalue()
+    return encode_up(rgb)
 
 
 def decode_png(data: bytes) -> np.ndarray:
     """PNG bytes -> (H, W, 3) uint8. Raises BadInput if the file is truncated, damaged or not 8-bit RGB."""
     if not data.endswith(PNG_END):
         raise BadInput("PNG is truncated")
+    pixels = decode_up(data)
+    if pixels is not None:
+        return pixels
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             image.load()
