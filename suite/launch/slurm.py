@@ -95,6 +95,7 @@ class Cluster:
 
     def attached(self) -> dict[str, Any] | None:
         """The record of this stage's job if it is in the queue; BadInput if that is one of other settings."""
+        client.require_answer()
         rows = self.queue()
         if not rows:
             return None

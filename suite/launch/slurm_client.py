@@ -73,6 +73,15 @@ def queue(name: str) -> list[QueueRow] | None:
     return [QueueRow(*row) for row in rows]
 
 
+def require_answer() -> None:
+    """Missing where squeue cannot reach its controller, in its own words."""
+    done = call("squeue", "--noheader", "--name=syndet", "--format=%F")
+    if done.returncode != 0:
+        words = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        fix = "the same command tries again; jobs that are in the queue go on"
+        raise Missing(f"the Slurm controller does not answer: {words}", fix=fix)
+
+
 def state_of(job: str) -> str:
     """State of one job or task, e.g. RUNNING; "" where the queue does not know it (any more)."""
     done = call("squeue", "--noheader", f"--jobs={job}", "--format=%T")
