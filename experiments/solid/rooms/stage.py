@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,11 @@ from suite.seeds import item_rng
 TEXTURES = Path(__file__).resolve().parents[3] / "assets" / "textures"
 STREAM = "solid.room"
 SOURCE = "source"  # name of the link to a SceneNet folder
+# Rooms of the authors' cleaned set [published code].
+SCENENET_IDS = (
+    0, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 17, 18, 25, 26, 27, 28, 29, 30, 31, 32, 37, 38, 39, 41, 42, 43, 45,
+    46, 50, 51, 52, 53, 54, 56, 57, 58, 59, 60,
+)  # fmt: skip
 MAX_BAD_SHARE = 0.1  # of SceneNet's rooms; the authors' set is cleaned already
 
 
@@ -58,9 +63,22 @@ def run(ctx: Any) -> None:
             file=ctx.out / files[0],
             fix="see the warnings",
         )
+    if ctx.config.rooms.source == "scenenet":
+        told = differs_from_published([Path(name).stem for name in files])
+        if told:
+            ctx.warn(told)
     (ctx.out / "rooms.json").write_text(json.dumps({"rooms": rooms}, indent=1) + "\n", encoding="utf-8")
     ctx.count("rooms", len(rooms))
     ctx.count("skipped", len(bad))
+
+
+def differs_from_published(names: Sequence[str]) -> str | None:
+    """One line about rooms that the published set has and this one not, or the other way round; else None."""
+    published = {f"{number:03d}" for number in SCENENET_IDS}
+    gone, more = sorted(published - {*names}), sorted({*names} - published)
+    parts = [f"{len(gone)} of them are not here ({', '.join(gone[:5])} ...)"] if gone else []
+    parts += [f"{len(more)} here are not among them ({', '.join(more[:5])} ...)"] if more else []
+    return f"the published set has {len(published)} rooms: {'; '.join(parts)}" if parts else None
 
 
 def make_rooms(ctx: Any) -> list[str]:
@@ -91,7 +109,8 @@ def link_scenenet(folder: str | None, out: Path, *, final: Path) -> list[str]:
     for part in ("models", "textures"):
         if not (root / part).is_dir():
             raise Missing(
-                f"holds no folder {part!r}", file=folder,
+                f"holds no folder {part!r}",
+                file=folder,
                 fix="put it there (`make doctor` says where it comes from)",
             )
     link = out / SOURCE
