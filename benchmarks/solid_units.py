@@ -3,11 +3,13 @@
     .tox/blender/bin/python -m benchmarks.solid_units render --scale paper --targets 2
     .tox/detectron2/bin/python -m benchmarks.solid_units learn --scale paper
 
-Prints entries for `units` of experiments/solid/measured.yaml. A figure is the CPU time of the process over
-all its threads, so that neighbours on a busy machine count little; it is no wall time. Models and rooms are
-the embedded ones at the scale's rendering settings (those of ShapeNet and SceneNet are larger). Learning: the
-scale's network on pictures of noise with 15 objects each; batches of one and of two pictures tell the cost of
-a picture from that of a step (moving average, bank, optimiser), and queries are embedded apart.
+Prints entries for `units` of experiments/solid/measured.yaml. With --device cpu a figure is the CPU time of
+the process over all its threads, so that neighbours on a busy machine count little; with --device cuda it is
+the wall time of one GPU (layout and encoding, which a CPU does, included; not run on a GPU by us). Models and
+rooms are the embedded ones at the scale's rendering settings (those of ShapeNet and SceneNet are larger).
+Learning: the scale's network on pictures of noise with 15 objects each; batches of one and of two pictures
+tell the cost of a picture from that of a step (moving average, bank, optimiser), and queries are embedded
+apart.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +41,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("render", "learn"))
     parser.add_argument("--scale", default="paper", help="config of experiments/solid/configs, default paper")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of rendering, default cpu")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
     parser.add_argument("--targets", type=int, default=2, help="target pictures, default 2")
     parser.add_argument("--classes", type=int, default=2, help="models on the turntable, default 2")
+    parser.add_argument("--views", type=int, default=2, help="views of each, default 2")
     parser.add_argument("--repeats", type=int, default=3, help="training steps of each size, default 3")
     args = parser.parse_args()
     config = load_config(SolidConfig, CONFIGS / f"{args.scale}.yaml")
     measured = render(config, args) if args.what == "render" else learn(config, args)
+    for entry in (*measured.get("targets", ()), *measured.get("queries", ()), *measured.get("learning", ())):
+        entry["device"] = args.device
     print(yaml.safe_dump(measured, sort_keys=False, default_flow_style=None, width=110), end="")
 
 
-def cpu(work: Callable[[], Any]) -> tuple[float, Any]:
-    """CPU seconds of all threads, and what came out."""
-    started = time.process_time()
+def clocked(work: Callable[[], Any], device: str) -> tuple[float, Any]:
+    """Seconds and what came out: of CPU time over all threads, or of wall time on a GPU."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    started = clock()
     found = work()
-    return time.process_time() - started, found
+    if device == "cuda" and "torch" in sys.modules:
+        sys.modules["torch"].cuda.synchronize()
+    return clock() - started, found
 
 
 def render(config: SolidConfig, args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
@@ -65,6 +74,7 @@ def render(config: SolidConfig, args: argparse.Namespace) -> dict[str, list[dict
     from experiments.solid.store.samples import encode_png
     from suite.seeds import item_rng
 
+    cpu = partial(clocked, device=args.device)
     with tempfile.TemporaryDirectory() as folder:
         clean, rooms = (
             stage_folder(None, name, Path(folder), CONFIGS / "smoke.yaml") for name in ("clean", "rooms")
@@ -83,6 +93,7 @@ def render(config: SolidConfig, args: argparse.Namespace) -> dict[str, list[dict
             ]
         )
         turntable = Renderer(config, meshes, None, args.device)
+        config = replace(config, queries=replace(config.queries, num_shots=args.views))
         seed = {"seed": SEED}
         models = [
             compose_query(item_rng(SEED, "solid.query", k), config, class_id=k, meshes=meshes, **seed)
@@ -90,30 +101,39 @@ def render(config: SolidConfig, args: argparse.Namespace) -> dict[str, list[dict
         ]
         views_cpu, views = cpu(lambda: [view for one in models for view in turntable.query(one)])
         crops, _ = cpu(lambda: [encode_png(crop) for crop in map(crop_query, views) if crop is not None])
+    seconds = {
+        "layout": layout,
+        "rgb": whole * shares["rgb"],
+        "rest": whole * (1 - shares["rgb"]) + ends,
+    }
+    placed = [len(scene.objects) for scene in scenes]
+    return rendering_entries(config, placed, seconds, (views_cpu + crops) / len(views), len(views))
+
+
+def rendering_entries(
+    config: SolidConfig, placed: list[int], seconds: dict[str, float], view: float, num_views: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Entries of pictures with `placed` objects each that took `seconds` in all, and of views."""
     common = {"samples": config.render.samples, "noise_threshold": config.render.noise_threshold}
-    rgb = whole * shares["rgb"]
-    seconds = {"layout": layout, "rgb": rgb, "rest": whole - rgb + ends}
-    per = {name: round(value / len(scenes), 3) for name, value in seconds.items()}
-    objects = round(float(np.mean([len(scene.objects) for scene in scenes])), 1)
     target = {
         "resolution": list(config.render.resolution),
         **common,
-        "objects": objects,
+        "num_objects": list(config.layout.num_objects),
+        "placed": round(float(np.mean(placed)), 1),
         "cells_per_unit": config.layout.cells_per_unit,
-        "pictures": len(scenes),
-        "cpu_seconds": per,
+        "pictures": len(placed),
+        "seconds": {name: round(value / len(placed), 3) for name, value in seconds.items()},
     }
-    view = round((views_cpu + crops) / len(views), 3)
     query = {
         "resolution": config.queries.resolution,
         **common,
-        "views": len(views),
-        "cpu_seconds": view,
+        "views": num_views,
+        "seconds": round(view, 3),
     }
     return {"targets": [target], "queries": [query]}
 
 
-def learn(config: SolidConfig, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def learn(config: SolidConfig, args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """Entry `learning`."""
     import suite.compat.detectron2  # noqa: F401
 
@@ -125,14 +145,14 @@ def learn(config: SolidConfig, args: argparse.Namespace) -> dict[str, dict[str, 
     from experiments.solid.learn.engine.setup import seed_everything, set_up
     from experiments.solid.learn.pretrain.lazy import lazy_pretrain, make
 
-    settings = config.pretrain
+    settings, cpu = config.pretrain, partial(clocked, device=args.device)
     set_up(settings.threads)
     seed_everything(0, "benchmark")
     edge = sorted(settings.short_edges)[len(settings.short_edges) // 2]
     width, height = config.render.resolution
     size = resized_shape(height, width, edge, settings.max_edge)
-    tree = lazy_pretrain(config, num_classes=config.meshes.num_classes or 64, seed=0, device="cpu")
-    made = make(tree, torch.device("cpu"))
+    tree = lazy_pretrain(config, num_classes=config.meshes.num_classes or 64, seed=0, device=args.device)
+    made = make(tree, torch.device(args.device))
     model, rng = made.model.train(), np.random.default_rng(0)
 
     def step(pictures: int) -> None:
@@ -158,21 +178,20 @@ def learn(config: SolidConfig, args: argparse.Namespace) -> dict[str, dict[str, 
             [cpu(lambda: model([noise(rng, size, len(model.queue))]))[0] for _ in range(args.repeats)]
         )
     names = ("depth", "fpn_channels", "fc_dim", "roi_batch", "mask_channels", "num_mask_conv")
-    return {
-        "learning": {
-            "detector": {name: getattr(config.detector, name) for name in names},
-            "pixels": size[0] * size[1],
-            "query_size": settings.query_size,
-            "precision": "float32",
-            "repeats": args.repeats,
-            "cpu_seconds": {
-                "step": round(max(2 * one - two, 0.0), 3),
-                "picture": round(two - one, 3),
-                "query": round(refresh / NUM_QUERIES, 4),
-                "test_picture": round(tested, 3),
-            },
-        }
+    entry = {
+        "detector": {name: getattr(config.detector, name) for name in names},
+        "pixels": size[0] * size[1],
+        "query_size": settings.query_size,
+        "precision": "float32",
+        "repeats": args.repeats,
+        "seconds": {
+            "step": round(float(max(2 * one - two, 0.0)), 3),
+            "picture": round(float(two - one), 3),
+            "query": round(float(refresh / NUM_QUERIES), 4),
+            "test_picture": round(float(tested), 3),
+        },
     }
+    return {"learning": [entry]}
 
 
 def noise(rng: np.random.Generator, size: tuple[int, int], num_classes: int) -> dict[str, Any]:

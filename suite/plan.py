@@ -1,7 +1,8 @@
 """`make plan`: stages, shards, what is up to date and why not, disk, GPUs, time. Starts nothing.
 
 Time is given only where it was measured (experiments/<system>/measured.yaml, which names machine and
-command), for the same scale; everything else says "not measured".
+command), for the same scale; everything else says "not measured". A scale that was not measured may have an
+estimate from measured units of work: `lines(config)` of experiments/<system>/estimate.py.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,7 @@ class Plan:
     free_bytes: int
     gpus: tuple[str, ...]
     measured_on: str | None
+    estimate: tuple[str, ...] = ()  # lines about the whole scale, where it was not measured itself
 
     @property
     def disk_bytes(self) -> int:
@@ -73,6 +77,7 @@ def make_plan(run: Run) -> Plan:
         system=run.system, scale=run.scale, seed=run.seed, folder=str(run.folder), rows=tuple(rows),
         free_bytes=shutil.disk_usage(existing(folder_setting("RUNS_DIR", "runs"))).free,
         gpus=tuple(gpu.name for gpu in list_gpus()), measured_on=measured.get("machine"),
+        estimate=() if measured else estimate_lines(run),
     )  # fmt: skip
 
 
@@ -83,6 +88,12 @@ def read_measured(run: Run) -> dict[str, Any]:
     path = run.home / "measured.yaml"
     tree = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return (tree or {}).get(run.scale, {})
+
+
+def estimate_lines(run: Run) -> tuple[str, ...]:
+    """What the system's own estimate says of these settings; nothing where it has none."""
+    name = f"experiments.{run.package}.estimate"
+    return tuple(import_module(name).lines(run.config)) if find_spec(name) else ()
 
 
 def seconds_left(state: StageState, measured: float | None) -> float | None:
@@ -123,6 +134,7 @@ def as_text(plan: Plan) -> str:
     lines += [
         f"time:  of one worker, measured on {plan.measured_on}" if plan.measured_on else "time:  not measured"
     ]
+    lines += ["", *plan.estimate] if plan.estimate else []
     start = f"make reproduce-{plan.system} SCALE={plan.scale}" + (f" SEED={plan.seed}" if plan.seed else "")
     lines += ["", f"Nothing was started. To do it: {start}" if left else "Everything is up to date."]
     return "\n".join(lines)
