@@ -210,12 +210,14 @@ def test_measured_times_are_used_for_what_is_left(checkout):
 
 def test_a_systems_own_estimate_is_printed_until_its_scale_was_measured(checkout):
     home = checkout.root / "experiments/toy"
-    (home / "estimate.py").write_text('def lines(config):\n    return [f"estimate: {config.numbers.count} hours"]\n')
+    (home / "estimate.py").write_text(
+        'def lines(config):\n    return [f"estimate: {config.numbers.count} hours"]\n'
+    )
     plan_words = ("suite", "plan", "toy", "--scale", "tiny")
     assert "\nestimate: 12 hours\n" in checkout.run(*plan_words)[1]
     assert json.loads(checkout.run(*plan_words, "--json")[1])["estimate"] == ["estimate: 12 hours"]
     (home / "measured.yaml").write_text("tiny: {machine: a machine, command: a command, stages: {}}\n")
-    assert "estimate" not in checkout.run(*plan_words)[1]
+    assert "estimate: 12 hours" not in checkout.run(*plan_words)[1]
 
 
 def test_status_and_logs_tell_how_it_went(checkout):
