@@ -13,6 +13,9 @@ are those of `Renderer`.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import bpy
 import numpy as np
 
@@ -29,9 +32,15 @@ class PublishedRenderer(Renderer):
     """`Renderer.target` by the published procedure. `seconds` has load, rgb and segmentation."""
 
     def __init__(
-        self, config: SolidConfig, meshes: MeshLibrary, rooms: RoomLibrary, device: str = "cpu"
+        self,
+        config: SolidConfig,
+        meshes: MeshLibrary,
+        rooms: RoomLibrary,
+        device: str = "cpu",
+        *,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        super().__init__(config, meshes, rooms, device, cache_bytes=0)  # nothing stays loaded
+        super().__init__(config, meshes, rooms, device, cache_bytes=0, clock=clock)  # nothing stays loaded
 
     def _open(self) -> None:
         super()._open()

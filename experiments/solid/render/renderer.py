@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +75,12 @@ class Renderer:
         *,
         threads: int | None = None,
         cache_bytes: int = CACHE_BYTES,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.config, self.meshes, self.rooms, self.device = config, meshes, rooms, device
         self.threads, self.cache_bytes = threads or cycles.available_threads(), cache_bytes
         self.seconds: Counter[str] = Counter()
+        self._clock = clock
         self.scratch = Scratch()
         self._open()
 
@@ -270,11 +272,11 @@ class Renderer:
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
-        started = time.perf_counter()
+        started = self._clock()
         try:
             yield
         finally:
-            self.seconds[phase] += time.perf_counter() - started
+            self.seconds[phase] += self._clock() - started
 
 
 def _area_light(light: AreaLight, scene: Scene) -> bpy.types.Object:
