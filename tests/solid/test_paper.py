@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.solid.config import SolidConfig
+from experiments.solid.layout import camera, lights, surfaces
 from experiments.solid.stages import STAGES
 from suite.config import load_config, to_tree
 
@@ -101,6 +102,17 @@ def test_what_follows_from_the_settings_is_as_published():
     assert factor == pytest.approx(0.155, abs=5e-4)
     assert 2 * math.atan(36 / 2 / 50) == pytest.approx(TREE["render"]["fov"], abs=1e-6)
     assert math.radians(TREE["meshes"]["edge_split_angle"]) == pytest.approx(1.22173, abs=1e-5)
+
+
+def test_numbers_that_are_no_settings_are_the_published_ones_too():
+    """The three lights, the wall test of the camera, which faces are floor: constants beside the code."""
+    assert lights.RADIUS_SHARE == (0.8, 1.0)
+    assert (lights.KEY_HEIGHT, lights.FILL_HEIGHT, lights.BACK_HEIGHT) == ((2, 5), (0.1, 1), (6, 10))
+    assert math.degrees(lights.FILL_WEDGE) == pytest.approx(60)
+    assert math.degrees(lights.BACK_WEDGE) == pytest.approx(30)
+    assert (lights.DEFAULT_SIZE, lights.SPREAD) == (0.25, math.pi)
+    assert camera.FAN == 10
+    assert (surfaces.NORMAL_TOLERANCE, surfaces.MIN_PATCH_AREA) == (0.1, 0.1)
 
 
 def test_every_value_of_the_sections_above_names_its_source():
