@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from experiments.solid.store.png import decode_up, encode_up
+from experiments.solid.store.png import decode_simple, encode_simple
 from suite.arrays import write_arrays
 from suite.errors import BadInput
 
@@ -74,23 +74,23 @@ def encode_png(rgb: np.ndarray) -> bytes:
     """(H, W, 3) uint8 -> PNG bytes; the same pixels always give the same bytes."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"a picture is (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
-    return encode_up(rgb)
+    return encode_simple(rgb)
 
 
 def decode_png(data: bytes) -> np.ndarray:
     """PNG bytes -> (H, W, 3) uint8. Raises BadInput if the file is truncated, damaged or not 8-bit RGB."""
     if not data.endswith(PNG_END):
         raise BadInput("PNG is truncated")
-    pixels = decode_up(data)
-    if pixels is not None:
-        return pixels
     try:
+        pixels = decode_simple(data)
+        if pixels is not None:
+            return pixels
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             image.load()
             if image.mode != "RGB":
                 raise BadInput(f"PNG has mode {image.mode}, expected RGB")
             return np.asarray(image)
-    except (OSError, SyntaxError, ValueError, zlib.error) as error:  # what Pillow raises for broken files
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:  # of the reader above, of Pillow
         raise BadInput(f"PNG does not decode ({error})") from None
 
 
