@@ -16,8 +16,12 @@ from experiments.solid.render.importing import COLLECTIONS
 from experiments.solid.render.quiet import quiet, run_operator
 from experiments.solid.render.renderer import Renderer
 from experiments.solid.render.scratch import PREFIX, Scratch, sweep
+from experiments.solid.store.samples import TargetSample
+from experiments.solid.targets import TargetMaker
 from suite.errors import EXIT_MISSING, BadInput, Missing
 from tests.solid.render.worlds import placed, query_scene, target_scene, tiny_config
+
+SMALL_CACHE = 40_000  # bytes: less than the models of the small world, so that some are loaded again
 
 
 def block_counts() -> dict[str, int]:
@@ -39,6 +43,25 @@ def test_memory_is_flat_over_many_scenes(renderer, world):
         resident.append(psutil.Process().memory_info().rss)
     assert all(count == counts[0] for count in counts)
     assert resident[-1] - resident[9] < 16 << 20  # bytes; what twenty scenes may leave in the allocator
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_a_thousand_pictures_of_a_shard(world):
+    """Composed, rendered, annotated and packed as by the stage, in a process whose caches run over."""
+    render = dataclasses.replace(world.config.render, resolution=(32, 24), samples=1, denoise=False)
+    config = dataclasses.replace(world.config, render=render)
+    maker = TargetMaker(config, world.meshes, world.rooms, seed=5)
+    renderer = Renderer(config, world.meshes, world.rooms, cache_bytes=SMALL_CACHE)
+    assert sum(len(np.unique(maker.make(index, renderer).bboxes[:, 4])) for index in range(10)) > 15
+    resident, names = [], []
+    for index in range(10, 1000):
+        assert isinstance(maker.make(index, renderer), TargetSample)
+        names.append(sum(block_counts().values()))
+        resident.append(psutil.Process().memory_info().rss)
+    assert max(names) <= max(names[:100]) + 5  # data-blocks of Blender
+    quarter = len(resident) // 4
+    growth = np.median(resident[-quarter:]) - np.median(resident[:quarter])
+    assert growth < 16 << 20  # bytes: a leak of 32 kB a picture would show
 
 
 def test_a_cache_without_budget_keeps_nothing(world, crowd):
