@@ -1,6 +1,7 @@
 """CPU seconds per unit of SOLID's work, for `make plan`: a target picture, a query view, a training picture.
 
     .tox/blender/bin/python -m benchmarks.solid_units render --scale paper --targets 2
+    .tox/blender/bin/python -m benchmarks.solid_units render -o 'render.resolution=[80, 60]'   # in less time
     .tox/detectron2/bin/python -m benchmarks.solid_units learn --scale paper
 
 Prints entries for `units` of experiments/solid/measured.yaml. With --device cpu a figure is the CPU time of
@@ -41,13 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("render", "learn"))
     parser.add_argument("--scale", default="paper", help="config of experiments/solid/configs, default paper")
+    parser.add_argument("-o", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
     parser.add_argument("--targets", type=int, default=2, help="target pictures, default 2")
     parser.add_argument("--classes", type=int, default=2, help="models on the turntable, default 2")
     parser.add_argument("--views", type=int, default=2, help="views of each, default 2")
     parser.add_argument("--repeats", type=int, default=3, help="training steps of each size, default 3")
     args = parser.parse_args()
-    config = load_config(SolidConfig, CONFIGS / f"{args.scale}.yaml")
+    config = load_config(SolidConfig, CONFIGS / f"{args.scale}.yaml", args.overrides)
     measured = render(config, args) if args.what == "render" else learn(config, args)
     for entry in (*measured.get("targets", ()), *measured.get("queries", ()), *measured.get("learning", ())):
         entry["device"] = args.device

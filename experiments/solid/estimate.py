@@ -1,7 +1,7 @@
 """What a scale would take, for `make plan`: measured seconds per unit of work times the amount of work.
 
-The figures are those of `units` in measured.yaml, made by `python -m benchmarks.solid_units`. A scale whose
-settings were not measured is scaled from the entry of the nearest work:
+The figures are those of `units` in measured.yaml, made by `python -m benchmarks.solid_units`. Where a scale's
+settings were not measured, each part is scaled from the entry whose work is the nearest by ratio:
 
     picture   layout * (cells / cells')^3 * (objects / objects')
               + rgb * (pixels / pixels') * (samples / samples')
@@ -78,29 +78,46 @@ def estimate(config: SolidConfig, units: Mapping[str, Any], device: str = "cpu")
     return rows
 
 
-def nearest(entries: Sequence[Mapping[str, Any]], work: float) -> tuple[Mapping[str, Any], float]:
-    """The entry whose pixels times samples are nearest by ratio, and that ratio (wanted / measured)."""
-    ratios = [work / (_pixels(entry["resolution"]) * entry["samples"]) for entry in entries]
-    place = min(range(len(entries)), key=lambda k: abs(math.log(ratios[k])))
-    return entries[place], ratios[place]
+def work(entry: Mapping[str, Any]) -> dict[str, float]:
+    """What each part of a picture grows with, of an entry of `targets` or of settings in its form."""
+    pixels, objects = _pixels(entry["resolution"]), sum(entry["num_objects"])
+    return {
+        "layout": entry["cells_per_unit"] ** 3 * objects,
+        "rgb": pixels * entry["samples"],
+        "rest": pixels * objects,
+    }
 
 
 def picture_seconds(config: SolidConfig, entries: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
-    """Seconds per target picture by the law above, and its basis."""
-    pixels, samples = _pixels(config.render.resolution), config.render.samples
-    entry, rgb = nearest(entries, pixels * samples)
-    objects = sum(config.layout.num_objects) / sum(entry["num_objects"])
-    layout = (config.layout.cells_per_unit / entry["cells_per_unit"]) ** 3 * objects
-    rest = pixels / _pixels(entry["resolution"]) * objects
-    parts = entry["seconds"]
-    seconds = parts["layout"] * layout + parts["rgb"] * rgb + parts["rest"] * rest
-    return seconds, _basis(entry, {"layout": layout, "rgb": rgb, "rest": rest})
+    """Seconds per target picture, each part from the entry of the nearest work; and its basis."""
+    wanted = work(
+        {
+            "resolution": config.render.resolution,
+            "samples": config.render.samples,
+            "num_objects": config.layout.num_objects,
+            "cells_per_unit": config.layout.cells_per_unit,
+        }
+    )
+    seconds, told = 0.0, []
+    for part, amount in wanted.items():
+        entry, ratio = nearest(entries, [amount / work(entry)[part] for entry in entries])
+        seconds += entry["seconds"][part] * ratio
+        told.append(f"{part} {entry['seconds'][part]:.3g} s at {_setting(entry, part)}{_times(ratio)}")
+    return seconds, ", ".join(told)
 
 
 def view_seconds(config: SolidConfig, entries: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
     """Seconds per query view, and its basis."""
-    entry, ratio = nearest(entries, _pixels(config.queries.resolution) * config.render.samples)
-    return entry["seconds"] * ratio, _basis(entry, {"view": ratio})
+    amount = _pixels(config.queries.resolution) * config.render.samples
+    ratios = [amount / (_pixels(entry["resolution"]) * entry["samples"]) for entry in entries]
+    entry, ratio = nearest(entries, ratios)
+    return entry["seconds"] * ratio, f"{entry['seconds']:.3g} s at {_setting(entry, 'rgb')}{_times(ratio)}"
+
+
+def nearest(entries: Sequence[Mapping[str, Any]], ratios: Sequence[float]) -> tuple[Mapping[str, Any], float]:
+    """The entry whose ratio (wanted / measured work) is nearest to one, and the ratio; at a tie the first."""
+    place = min(range(len(entries)), key=lambda k: abs(math.log(ratios[k])))
+    return entries[place], ratios[place]
 
 
 def learning(config: SolidConfig, entry: Mapping[str, Any]) -> list[Estimate]:
@@ -114,18 +131,18 @@ def learning(config: SolidConfig, entry: Mapping[str, Any]) -> list[Estimate]:
     step = ranks * (parts["step"] + pretrain.num_queries * query)
     step += pretrain.batch_size * parts["picture"] * one
     what = f"{parts['picture']:g} s a picture of {entry['pixels']:,} pixels in {entry['precision']}"
-    scaled = f"; {ranks} ranks" + _scaled({"pixels": one})
-    rows = [Estimate("pretrain", device, pretrain.iterations, "steps", step, what + scaled)]
+    told = f"{what}{_times(one)}, {pretrain.batch_size} a step on {ranks} rank{'s' if ranks > 1 else ''}"
+    rows = [Estimate("pretrain", device, pretrain.iterations, "steps", step, told)]
     one = resized_pixels(COCO_PICTURE, tune.short_edges, tune.max_edge) / entry["pixels"]
     step = parts["step"] + tune.batch_size * parts["picture"] * one
     steps = len(tune.init) * tune.iterations
-    rows.append(Estimate("finetune", device, steps, "steps", step, what + _scaled({"pixels": one})))
+    told = f"{what}{_times(one)}, {tune.batch_size} a step, {len(tune.init)} arms"
+    rows.append(Estimate("finetune", device, steps, "steps", step, told))
     one = resized_pixels(COCO_PICTURE, (tune.test_short_edge,), tune.test_max_edge) / entry["pixels"]
     known = COCO_TEST if config.target_set.source == "folder" else TABLETOP_TEST
     tested = len(tune.init) * (config.target_set.max_test or known)
-    what = f"{parts['test_picture']:g} s a picture of {entry['pixels']:,} pixels"
-    seconds = parts["test_picture"] * one
-    rows.append(Estimate("evaluate", device, tested, "pictures", seconds, what + _scaled({"pixels": one})))
+    told = f"{parts['test_picture']:g} s a picture of {entry['pixels']:,} pixels{_times(one)}"
+    rows.append(Estimate("evaluate", device, tested, "pictures", parts["test_picture"] * one, told))
     return rows
 
 
@@ -171,13 +188,17 @@ def _pixels(resolution: int | Sequence[int]) -> int:
     return resolution**2 if isinstance(resolution, int) else resolution[0] * resolution[1]
 
 
-def _basis(entry: Mapping[str, Any], factors: Mapping[str, float]) -> str:
+def _setting(entry: Mapping[str, Any], part: str) -> str:
+    """The settings of an entry that matter to a part."""
     size = entry["resolution"]
     size = f"{size}x{size}" if isinstance(size, int) else f"{size[0]}x{size[1]}"
+    if part == "layout":
+        return f"{entry['cells_per_unit']} cells per unit"
+    if part == "rest":
+        return size
     limit = f", threshold {entry['noise_threshold']:g}" if entry["noise_threshold"] else ""
-    return f"measured at {size}, {entry['samples']} samples{limit}{_scaled(factors)}"
+    return f"{size} and {entry['samples']} samples{limit}"
 
 
-def _scaled(factors: Mapping[str, float]) -> str:
-    parts = [f"{name} x {value:.3g}" for name, value in factors.items() if abs(value - 1) > 1e-9]
-    return f"; scaled: {', '.join(parts)}" if parts else ""
+def _times(ratio: float) -> str:
+    return f" x {ratio:.3g}" if abs(ratio - 1) > 1e-9 else ""

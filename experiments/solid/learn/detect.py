@@ -61,7 +61,9 @@ def parser() -> Parser:
     model.add_argument("--pretrain", type=Path, metavar="DIR", help="finished folder of stage pretrain")
     model.add_argument("--weights", type=Path, metavar="FILE", help="pre-trained .pth or .safetensors")
     made.add_argument("--config", type=Path, metavar="FILE", help="of --weights (default: paper.yaml)")
-    made.add_argument("-o", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    made.add_argument(
+        "-o", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="for --config"
+    )
     made.add_argument(
         "--queries", required=True, type=Path, metavar="DIR", help="pictures, or folders of them"
     )

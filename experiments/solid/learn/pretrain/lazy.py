@@ -48,8 +48,8 @@ from suite.seeds import item_rng
 
 OPEN = ("model", "optimizer", "lr_multiplier")  # what overrides may change
 FACTS = (
-    "batch_size", "num_queries", "query_size", "held_out", "sampler", "cache_size", "short_edges", "max_edge",
-    "flip", "min_box", "shuffled_queries",
+    "batch_size", "num_queries", "query_size", "held_out", "held_out_models", "sampler", "cache_size",
+    "short_edges", "max_edge", "flip", "min_box", "shuffled_queries",
 )  # fmt: skip
 
 
