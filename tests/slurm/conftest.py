@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,10 +25,24 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture
-def cluster(engine: Engine, tmp_path: Path) -> Checkout:
-    """A checkout with the toy system whose stages go to the cluster, with nothing run yet."""
+def cluster(engine: Engine, tmp_path: Path) -> Iterator[Checkout]:
+    """A checkout with the toy system whose stages go to the cluster, with nothing run yet. What a test leaves
+    running, here or in the queue, ends with it.
+    """
     made = make_checkout(tmp_path / "checkout")
     fast = {"POLL_SECONDS": "0.5", "SETTLE_SECONDS": "2", "TIME": "5", "CPUS": "1"}
     fast |= {"SIGNAL_SECONDS": "60"}
     made.env |= engine.env | {f"SYNDET_SLURM_{name}": value for name, value in fast.items()}
-    return made
+    started = []
+    start = made.start
+
+    def start_noted(*words: str, **extra: str) -> subprocess.Popen:
+        started.append(start(*words, **extra))
+        return started[-1]
+
+    made.start = start_noted  # type: ignore[method-assign]
+    yield made
+    for process in started:
+        process.kill()
+        process.wait()
+    engine.call("scancel", "--quiet", "--user=root")
