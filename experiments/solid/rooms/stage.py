@@ -27,8 +27,8 @@ STREAM = "solid.room"
 SOURCE = "source"  # name of the link to a SceneNet folder
 # Rooms of the authors' cleaned set [published code].
 SCENENET_IDS = (
-    0, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 17, 18, 25, 26, 27, 28, 29, 30, 31, 32, 37, 38, 39, 41, 42, 43, 45,
-    46, 50, 51, 52, 53, 54, 56, 57, 58, 59, 60,
+    0, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 17, 18, 25, 26, 27, 28, 29, 30, 31, 32, 37, 38, 39, 41, 42, 43,
+    45, 46, 50, 51, 52, 53, 54, 56, 57, 58, 59, 60,
 )  # fmt: skip
 MAX_BAD_SHARE = 0.1  # of SceneNet's rooms; the authors' set is cleaned already
 
