@@ -8,8 +8,6 @@ import subprocess
 import time
 from collections.abc import Callable
 
-import pytest
-
 from suite.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OK, EXIT_STOPPED
 from tests.suite.launch.conftest import make_checkout
 
@@ -133,20 +131,21 @@ def test_a_stopped_launcher_says_that_the_job_goes_on(cluster):
     wait_until(lambda: not slurm(cluster, "squeue", "-h", f"--name={record(cluster)['name']}"))
 
 
-@pytest.mark.parametrize("name", ["USR1", "TERM"])
-def test_a_signal_saves_the_shard_and_the_task_is_queued_again(cluster, name):
+def test_a_signal_saves_the_shard_and_the_task_is_queued_again(cluster):
     numbers(cluster)
-    process = cluster.start(*launch_words(cluster, "make-squares", "pause=0.6"))
+    process = cluster.start(*launch_words(cluster, "make-squares", "pause=0.8"))
     job = submitted(cluster)
-    wait_until(lambda: any(row[:2] == ["squared", "3"] for row in cluster.notes()))  # of shard 1
-    slurm(cluster, "scancel", f"--signal={name}", "--batch", f"{job}_1")
-    output, _ = process.communicate(timeout=60)
+    for task, name in ((1, "USR1"), (2, "TERM")):
+        wait_until(lambda task=task: ["squared", str(3 * task)] in [row[:2] for row in cluster.notes()])
+        slurm(cluster, "scancel", f"--signal={name}", "--batch", f"{job}_{task}")
+    output, _ = process.communicate(timeout=90)
     assert process.returncode == EXIT_OK, output
     done = [int(row[1]) for row in cluster.notes() if row[0] == "squared"]
     assert sorted(done) == list(range(12)), "every square once"
-    assert begun(cluster) == [0, 1, 1, 2, 3]
-    text = (cluster.run_folder / f"logs/make-squares.slurm/slurm-{job}_1.out").read_text()
-    assert "stopped; queued again" in text
+    assert begun(cluster) == [0, 1, 1, 2, 2, 3]
+    for task in (1, 2):
+        text = (cluster.run_folder / f"logs/make-squares.slurm/slurm-{job}_{task}.out").read_text()
+        assert "stopped; queued again" in text
 
 
 def test_a_cancelled_array_is_stopped_and_not_queued_again(cluster):
