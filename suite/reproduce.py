@@ -35,6 +35,7 @@ from suite.plan import table, time_text
 from suite.provenance import ROOT
 from suite.runs import Run, choose
 
+WARNINGS_SHOWN = 8  # at the end of a run
 SCALES_UPWARD = ("tiny", "smoke", "small", "medium", "paper")
 
 
@@ -239,6 +240,11 @@ def tell_end(request: Request) -> None:
         seconds = stage_seconds(made)
         rows.append((state.name, state.state, "-" if seconds is None else f"{seconds:.1f}", counts))
     print("\n".join(table(rows)))
+    told = [f"{s.name}: {text}" for s in states for text in (s.manifest or {}).get("warnings", ())]
+    for text in told[:WARNINGS_SHOWN]:
+        print(f"warning: {text}")
+    if len(told) > WARNINGS_SHOWN:
+        print(f"{len(told) - WARNINGS_SHOWN} more warnings stand in the stages' manifests")
     page = run.folder / "report" / "index.html"
     if page.is_file():
         print(f"\nreport: {os.path.relpath(page)}")
