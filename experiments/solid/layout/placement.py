@@ -33,8 +33,7 @@ from experiments.solid.layout.view import seen_cells
 from experiments.solid.library import MeshLibrary, Room
 
 _FIRST_BATCH, _LARGEST_BATCH = 64, 16384  # cells tested at a time; quadrupled after each batch without a hit
-_TINY = 1e-9  # so that rounding leaves no cell out of a slice that is only to be generous
-_BLOCK = 8192  # cells looked at together, so that what they need stays in the processor's cache
+_TINY = 1e-9  # so that rounding leaves no row out: the cells themselves are tested
 _EXACT_BATCH = 256  # places tested at a time against triangles and boxes
 
 
@@ -86,10 +85,12 @@ class Placer:
     def _look_at_cells(self) -> None:
         """What is needed of every free cell in view, once a scene: the arrays below are parallel.
 
-        Coordinates come first in them, (3, N) and (2, N), so that the sums over them run along memory.
+        Pixels are (2, N), so that comparisons run along memory; columns are the cells' places in their layer.
         """
-        self._cells, positions, local = seen_cells(self._grid, self._camera, self._space.valid)
-        self._positions = np.ascontiguousarray(positions.T)
+        self._cells, local = seen_cells(self._grid, self._camera, self._space.valid)
+        layers, rows, columns = self._grid.valid.shape
+        self._columns = self._cells % (rows * columns)
+        self._row_starts = np.searchsorted(self._cells, np.arange(layers * rows + 1) * columns)
         self._pixels = np.ascontiguousarray(self._camera.pixels(local).T)
         self._distances = np.sqrt(local[:, 0] ** 2 + local[:, 1] ** 2 + local[:, 2] ** 2)
         self._free = np.ones(len(self._cells), bool)
@@ -227,19 +228,25 @@ class Placer:
 
     def _renew_free(self, cell: int, lattice: BoxLattice) -> None:
         """After a box was carved out at `cell`: only the layers of cells that it reaches have changed."""
-        layer = self._grid.valid[0].size
-        reach = cell // layer + np.array([lattice.dz.min(), lattice.dz.max() + 1])
-        part = slice(*np.searchsorted(self._cells, reach * layer))
+        layer, rows = cell // self._grid.valid[0].size, len(self._grid.y)
+        first, stop = layer + lattice.dz.min(), layer + lattice.dz.max() + 1
+        part = slice(self._row_starts[first * rows], self._row_starts[stop * rows])
         self._free[part] &= self._space.valid.reshape(-1)[self._cells[part]]
 
     def _widen_near(self, location: np.ndarray, reach: float) -> None:
-        """Mark the cells within `reach` of a point (3,). They are in ascending order, so heights are, too."""
-        first, stop = np.searchsorted(self._positions[2], location[2] + np.array([-1, 1]) * (reach + _TINY))
-        for start in range(first, stop, _BLOCK):
-            block = slice(start, min(start + _BLOCK, stop))
-            if not self._near[block].all():
-                x, y, z = self._positions[:, block] - location[:, None]
-                self._near[block] |= x * x + y * y + z * z <= reach**2
+        """Mark the cells within `reach` of a point (3,): layer by layer, in each a few rows."""
+        grid, rows, (x, y, z) = self._grid, len(self._grid.y), location
+        along = ((grid.x - x) ** 2)[None, :] + ((grid.y - y) ** 2)[:, None]  # of a column, squared
+        along = along.reshape(-1)
+        for layer, height in enumerate((grid.z - z) ** 2):
+            left = reach**2 - height
+            if left < -_TINY:
+                continue
+            across = np.sqrt(max(left, 0.0)) + _TINY
+            first, stop = np.searchsorted(grid.y, (y - across, y + across)) + layer * rows
+            part = slice(self._row_starts[first], self._row_starts[stop])
+            if not self._near[part].all():
+                self._near[part] |= along[self._columns[part]] + height <= reach**2
 
 
 def _far_enough(grid: RoomGrid, camera: Pinhole, limits: tuple[float, float]) -> np.ndarray:

@@ -16,12 +16,10 @@ _PARALLEL = 1e-9  # a plane at a smaller angle to the rows cuts them nowhere in 
 _SLACK = 1e-6  # beyond the rounding of coordinates of a few metres
 
 
-def seen_cells(
-    grid: RoomGrid, camera: Pinhole, valid: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def seen_cells(grid: RoomGrid, camera: Pinhole, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The cells of `valid` (nz, ny, nx) bool whose centre the camera sees, in ascending order.
 
-    Returns flat cell numbers (N,) int64, world positions (N, 3) and the same in camera axes (N, 3).
+    Returns flat cell numbers (N,) int64 and positions in camera axes (N, 3).
     """
     nz, ny, nx = grid.valid.shape
     first, last = row_ranges(grid, camera)
@@ -37,7 +35,7 @@ def seen_cells(
     )  # fmt: skip
     local = camera.to_camera(positions)
     seen = np.flatnonzero(camera.sees(local))
-    return cells[seen], positions[seen], local[seen]
+    return cells[seen], local[seen]
 
 
 def row_ranges(grid: RoomGrid, camera: Pinhole) -> tuple[np.ndarray, np.ndarray]:

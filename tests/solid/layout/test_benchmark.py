@@ -12,9 +12,9 @@ from benchmarks.solid_render import print_table
 def test_both_sides_lay_out_whole_scenes(rooms, meshes, with_layout):
     config = with_layout(cells_per_unit=2, num_objects=(3, 3))
     for measure in (measure_ours, measure_published):
-        seconds, tries, objects, number = measure(config, rooms, meshes, 2)
+        seconds, tries, objects, number = measure(config, rooms, meshes, [0, 5])
         assert seconds > 0 and number == 2
-        assert 1 <= objects <= 3 and objects <= tries <= 15
+        assert 2 <= objects <= 6 and objects <= tries <= 30
 
 
 def test_the_scene_of_an_index_is_the_same_every_time(rooms, meshes, with_layout):
