@@ -89,7 +89,9 @@ def run(args: argparse.Namespace) -> Iterator[str]:
     else:
         config, weights = load_config(SolidConfig, args.config or PAPER, args.overrides), args.weights
     model = load_pretrained(weights, config, ranks.torch_device(args.device))
-    found = detect(model, config, picture, queries, min_score=args.min_score, most=args.most)
+    every = detect(model, config, picture, queries, min_score=0.0, most=args.most)
+    sure = every["scores"] >= args.min_score
+    found = {name: values[sure] for name, values in every.items()}
     args.out.mkdir(parents=True, exist_ok=True)
     tree = as_coco(found, args.image.name, picture.shape[:2], [query.name for query in queries])
     drawing = args.out / f"{args.image.stem}.png"
@@ -99,7 +101,8 @@ def run(args: argparse.Namespace) -> Iterator[str]:
         box = " ".join(f"{value:.0f}" for value in row["bbox"])
         yield f"{queries[row['category_id'] - 1].name}  score {row['score']:.2f}  x y w h {box}"
     if not tree["annotations"]:
-        yield f"none of {len(queries)} queries was found with a score of {args.min_score:g} or more"
+        best = f"the best has {every['scores'].max():.2f}" if len(sure) else "no region looked like an object"
+        yield f"none of {len(queries)} queries was found with a score of {args.min_score:g} or more: {best}"
     yield f"drawn in {drawing}, listed in {drawing.with_suffix('.json')}"
 
 
@@ -235,8 +238,7 @@ def draw(picture: np.ndarray, queries: Sequence[Query], found: Mapping[str, np.n
 
 def _tile(query: Query) -> np.ndarray:
     """(CELL, CELL, 3): the first view on grey, with the name."""
-    view = Image.fromarray(query.views[0])
-    view.thumbnail((CELL, CELL))
+    view = ImageOps.contain(Image.fromarray(query.views[0]), (CELL, CELL))
     tile = Image.new("RGB", (CELL, CELL), (235, 235, 235))
     tile.paste(view, ((CELL - view.width) // 2, (CELL - view.height) // 2))
     box = np.array([[0, 0, CELL, CELL]])

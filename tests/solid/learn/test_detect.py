@@ -116,6 +116,8 @@ def test_the_command_draws_and_lists_what_it_found(pretrained, queries, tmp_path
     assert json.loads((tmp_path / "other/scene.json").read_text()) == tree
     none = run("--pretrain", pretrained, *words[:-4], "--min-score", 1.1, cwd=tmp_path)
     assert none.returncode == 0 and "none of 2 queries was found" in none.stdout
+    best = max(row["score"] for row in tree["annotations"])
+    assert f"or more: the best has {best:.2f}" in none.stdout
     assert json.loads((tmp_path / "detected/scene.json").read_text())["annotations"] == []
 
 

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.solid.learn.stores import write_store
+from experiments.solid.store.schema import StoreLayout
+from tests.solid.learn.stores import LAYOUT, write_store
 
 ROOT = Path(__file__).resolve().parents[4]
 TINY = ROOT / "experiments/solid/configs/tiny.yaml"
@@ -27,10 +28,10 @@ def free_port() -> int:
 class Run:
     """A folder with a finished store; calls are the public command at tiny scale."""
 
-    def __init__(self, folder: Path, *overrides: str) -> None:
+    def __init__(self, folder: Path, *overrides: str, layout: StoreLayout = LAYOUT) -> None:
         self.folder = folder
         self.overrides = ("pretrain.threads=1", *overrides)
-        write_store(folder / "store")
+        write_store(folder / "store", layout)
         (folder / "clean").mkdir()
         (folder / "clean/classes.json").write_bytes((folder / "store/classes.json").read_bytes())
         for stage in ("store", *STAGES):
