@@ -17,7 +17,7 @@ TABLETOP_LISTING = "assets/tabletop/tabletop.json"
 
 # For the disk estimate; measured on the store of the smoke run, rounded up (README, "Disk"). Larger pictures
 # and more samples change the first number: it is an estimate.
-PNG_BYTES_PER_PIXEL = 1.4
+PNG_BYTES_PER_PIXEL = 1.5
 LABEL_BYTES_PER_PIXEL = 0.06
 BYTES_PER_OBJECT = 450  # scene file, box, visibility, angles
 QUERY_BYTES_PER_PIXEL = 0.33  # of the uncropped view
