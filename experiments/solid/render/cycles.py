@@ -137,3 +137,16 @@ def id_settings(scene: bpy.types.Scene) -> None:
     scene.view_settings.look = "None"
     render.dither_intensity = 0.0
     render.image_settings.color_mode, render.image_settings.color_depth = "BW", "16"
+
+
+def set_border(scene: bpy.types.Scene, border: tuple[float, float, float, float] | None) -> None:
+    """Render only a part of the picture, x1, y1, x2, y2 as shares of it with y down; the rest stays 0.
+
+    None: all of it.
+    """
+    render = scene.render
+    render.use_border, render.use_crop_to_border = border is not None, False
+    if border is not None:
+        x1, y1, x2, y2 = border
+        render.border_min_x, render.border_max_x = x1, x2
+        render.border_min_y, render.border_max_y = 1 - y2, 1 - y1

@@ -33,7 +33,7 @@ from experiments.solid.render.importing import current_file, remove, reset_blend
 from experiments.solid.render.materials import grey_world, id_material, set_world
 from experiments.solid.render.quiet import quiet, run_operator
 from experiments.solid.render.scratch import Scratch
-from experiments.solid.render.solo import solo_groups
+from experiments.solid.render.solo import group_border, solo_groups
 from suite.errors import BadInput
 
 CACHE_BYTES = 1 << 30  # for models, rooms and textures, each
@@ -250,9 +250,11 @@ class Renderer:
                     obj.hide_render = True
                 for k in shown:
                     objects[k].hide_render = False
+                cycles.set_border(self._ids, group_border(scene, shown))
                 counts = np.bincount(self._render_ids().ravel(), minlength=len(objects) + 1)[1:]
                 areas[shown] = counts[shown]
         finally:
+            self._ids.render.use_border = False
             for obj, state in hidden.items():
                 obj.hide_render = state
         return areas

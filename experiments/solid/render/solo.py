@@ -59,5 +59,18 @@ def solo_groups(scene: Scene) -> list[list[int]]:
     return groups + alone
 
 
+def group_border(scene: Scene, numbers: list[int]) -> tuple[float, float, float, float] | None:
+    """The part of the picture that holds these objects: x1, y1, x2, y2 as shares of it with y down.
+
+    None: all of it, for an object without a rectangle.
+    """
+    boxes = [pixel_rectangle(scene, scene.objects[number]) for number in numbers]
+    if any(box is None for box in boxes):
+        return None
+    (x1, y1), (x2, y2) = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+    width, height = scene.resolution
+    return max(x1, 0) / width, max(y1, 0) / height, min(x2, width) / width, min(y2, height) / height
+
+
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments.solid.annotate import annotate
+from experiments.solid.render import cycles
 from experiments.solid.render.solo import solo_groups
 from tests.solid.render.raytrace import at_edges, trace_ids
 from tests.solid.render.worlds import WHITE, camera_at, placed, target_scene
@@ -161,3 +162,13 @@ def test_the_published_procedure_sees_the_same(rendered, crowd, world):
     assert np.array_equal(theirs.solo_areas, rendered.solo_areas)
     # Not bit-equal: models imported anew are no instances of each other, which Cycles rounds differently.
     assert np.abs(theirs.rgb.astype(int) - rendered.rgb).mean() < 1
+
+
+def test_only_the_part_of_a_picture_that_holds_a_group_is_rendered(crowd, monkeypatch, renderer):
+    borders = []
+    real = cycles.set_border
+    monkeypatch.setattr(cycles, "set_border", lambda scene, part: (borders.append(part), real(scene, part)))
+    areas = renderer.target(crowd).solo_areas
+    assert borders and any((x2 - x1) * (y2 - y1) < 0.9 for x1, y1, x2, y2 in borders)
+    monkeypatch.setattr(cycles, "set_border", lambda *_: None)
+    assert (renderer.target(crowd).solo_areas == areas).all()
