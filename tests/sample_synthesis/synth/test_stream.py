@@ -105,10 +105,11 @@ def test_masked_boxes_are_smaller_than_slots_and_naive_ones_equal():
         assert np.array_equal(sample.boxes, sample.slots)
 
 
-def test_frames_of_faces_are_labelled_only_in_the_published_way():
-    """A soft mask is above 0 wherever the picture is."""
+@pytest.mark.parametrize("soft", [True, False])
+def test_frames_of_faces_are_labelled_only_in_the_published_way(soft):
+    """A soft mask is above 0 wherever the picture is. One of 0 and 1 gives the frame all the same."""
     framed = CompatConfig(face_box_frames=True)
-    objects = Discs(soft=True)
+    objects = Discs(soft=soft)
     ours, theirs = (area_ratio(disc_stream(objects=objects, compat=c)) for c in (CompatConfig(), framed))
     assert ours < 0.7
     assert theirs > 0.85  # the warped square; of another object's it changes nothing
