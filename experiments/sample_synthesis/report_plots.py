@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from experiments.sample_synthesis.cells import Cell
 from experiments.sample_synthesis.detector.archs import find_arch
 from experiments.sample_synthesis.names import ALL
-from experiments.sample_synthesis.report_tables import kinds_of
+from experiments.sample_synthesis.report_tables import kinds_of, percent_of
 from experiments.sample_synthesis.tables import TYPES, Result, find
 from suite.report.plots import COLORS, lines, plot, plot_png
 
@@ -87,7 +88,7 @@ def drawing_of_test(
             axes.axhline(figure.mean, linestyle="--", color="grey", label="pretrained only")
             if figure.sd:
                 axes.axhspan(figure.mean - figure.sd, figure.mean + figure.sd, color="grey", alpha=0.2)
-        axes.set_xticks(range(len(sizes)), [f"{n}\n~{100 * n / total:.2g}%" for n in sizes], fontsize=7)
+        axes.set_xticks(range(len(sizes)), [f"{n}\n~{percent_of(n, total)}%" for n in sizes], fontsize=7)
         axes.set_ylim(0, TOP)
 
     title = f"{ALL[name].title}, {architecture}" + (f" ({note})" if note else "")
@@ -138,6 +139,8 @@ def loss_plot(histories: Mapping[str, Sequence[Mapping[str, Any]]], *, title: st
             xs, ys = [row["epoch"] for row in rows], [row["loss"] for row in rows]
             axes.plot(xs, ys, marker=".", color=COLORS[number % len(COLORS)], label=label)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")  # the usual powers of ten need fonts that are not shipped
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
     return plot(draw, title=title, x="epoch", y="loss")
 

@@ -182,7 +182,13 @@ def share(label: Any, total: int | None) -> str:
     number = str(label).split(" ")[0]
     if number == "0" or total is None:
         return str(label)
-    return f"{number} (all)" if int(number) == total else f"{number} ({100 * int(number) / total:.2g} %)"
+    return f"{number} (all)" if int(number) == total else f"{number} ({percent_of(int(number), total)} %)"
+
+
+def percent_of(number: int, total: int) -> str:
+    """A share in percent: whole from 10 on, else two digits."""
+    percent = 100 * number / total
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
 
 
 def ablation_tables(rows: Sequence[Result], *, note: str = "") -> list[Table]:
