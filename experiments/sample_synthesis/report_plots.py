@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from experiments.sample_synthesis.cells import Cell
 from experiments.sample_synthesis.detector.archs import find_arch
@@ -139,6 +139,7 @@ def loss_plot(histories: Mapping[str, Sequence[Mapping[str, Any]]], *, title: st
             xs, ys = [row["epoch"] for row in rows], [row["loss"] for row in rows]
             axes.plot(xs, ys, marker=".", color=COLORS[number % len(COLORS)], label=label)
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")  # the usual powers of ten need fonts that are not shipped
         axes.yaxis.set_minor_formatter(NullFormatter())
 
