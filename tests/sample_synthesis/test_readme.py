@@ -169,10 +169,12 @@ def test_the_table_of_scales_says_what_the_files_say(scale):
     assert said["initial weights"] == every.detector.init
     sizes = list(map(str, every.qr.grid.sizes))
     assert said["N real images, QR"] in (", ".join(sizes), f"{sizes[0]} to {sizes[-1]}")
-    grid, bird = every.qr.grid, every.bird.grid
-    assert said["epochs, pretraining / real"].startswith(f"{grid.epochs_pretrain} / {grid.epochs_real}")
-    if bird.epochs_real != grid.epochs_real:
-        assert f"birds {bird.epochs_pretrain} / {bird.epochs_real}" in said["epochs, pretraining / real"]
+    first, *others = [
+        f"{every.of(name).grid.epochs_pretrain} / {every.of(name).grid.epochs_real}" for name in OBJECTS
+    ]
+    told = said["epochs, pretraining / real"]
+    assert told.startswith(first)
+    assert all(other in told for other in others)
     assert said["runs"] == str(every.train.runs)
     assert said["ablations"] == {0: "none", 3: "all"}[len(every.ablations)]
     assert said["trainings: QR / all objects"] == f"{len(cells(only_qr))} / {len(cells(every))}"
