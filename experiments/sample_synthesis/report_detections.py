@@ -16,8 +16,8 @@ from PIL import Image
 from experiments.sample_synthesis.cells import Cell
 from experiments.sample_synthesis.data.types import RealSet
 from experiments.sample_synthesis.figures import detection_picture
-from experiments.sample_synthesis.train.cell_files import HISTORY, predictions_file
-from experiments.sample_synthesis.train.checkpoint import read_arrays
+from experiments.sample_synthesis.metrics.scores import above
+from experiments.sample_synthesis.train.cell_files import HISTORY, predictions_file, read_predictions
 from suite.errors import BadInput
 from suite.manifest import read_json
 from suite.metrics.iou import box_iou
@@ -25,7 +25,6 @@ from suite.metrics.iou import box_iou
 NUM_SHOWN = 4  # of the best, and of the worst
 IOU = 0.5
 SHOWN_ARMS = ("finetuned", "from_scratch", "matched")  # of a picture, one below the other
-FIELDS = ("image_ids", "scores", "boxes_xyxy")
 
 
 @dataclass(frozen=True)
@@ -101,15 +100,12 @@ def shown_cells(cells: Sequence[Cell], arch: str) -> dict[str, Cell]:
 
 def read_found(path: Path, *, floor: float) -> dict[int, Found]:
     """{image id: its detections of at least this confidence} of a cell's predictions. Raises BadInput."""
-    arrays = read_arrays(path)
-    if any(name not in arrays for name in FIELDS):
-        raise BadInput("holds no detections", file=path, fix="train the cell again")
-    ids, scores, boxes = (arrays[name] for name in FIELDS)
+    all_of_them = above(read_predictions(path), floor)
     found = {}
-    for image_id in np.unique(ids).tolist():
-        rows = np.flatnonzero((ids == image_id) & (scores >= floor))
-        rows = rows[np.argsort(-scores[rows], kind="stable")]
-        found[image_id] = Found(boxes[rows], scores[rows])
+    for image_id in np.unique(all_of_them.image_ids).tolist():
+        rows = np.flatnonzero(all_of_them.image_ids == image_id)
+        rows = rows[np.argsort(-all_of_them.scores[rows], kind="stable")]
+        found[image_id] = Found(all_of_them.boxes_xyxy[rows], all_of_them.scores[rows])
     return found
 
 
