@@ -80,6 +80,12 @@ def test_many_damaged_rows_end_in_one_line(codes, capsys, row):
     ends_in_one_line(capsys, convert(codes), codes)
 
 
+def test_a_file_in_the_way_of_the_result_is_one_line(codes, capsys):
+    (codes.parent / "out").write_bytes(b"")
+    words = ["convert", "qr", codes, "--num-valid", "0", "--out", codes.parent / "out/deeper"]
+    ends_in_one_line(capsys, words, codes.parent / "out", "a file stands where a folder is needed")
+
+
 def test_a_picture_that_does_not_decode_is_left_out_and_counted(codes, capsys):
     whole = (codes / "images/7.jpg").read_bytes()
     (codes / "images/7.jpg").write_bytes(whole[: len(whole) // 2])
