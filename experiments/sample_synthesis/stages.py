@@ -229,7 +229,8 @@ def _cells(config: SampleSynthesisConfig, name: str) -> Stage:
 def _evaluate(config: SampleSynthesisConfig, name: str) -> Stage:
     return _stage(
         name, "evaluate", "average precision of every cell, in the published columns", version=1,
-        uses_gpu=False, inputs=(f"{name}-data", f"{name}-pretrain", f"{name}-cells"), decides=("numpy",),
+        uses_gpu=False, inputs=(f"{name}-data", f"{name}-pretrain", f"{name}-cells"),
+        decides=("numpy", "pycocotools"),
         config=(
             f"{name}.grid", "arms", "ablations", "ablation", "train.runs", "detector.archs",
             "detector.min_confidence", "detector.nms_iou", "detector.score_floor", "compat",
