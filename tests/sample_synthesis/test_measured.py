@@ -1,4 +1,4 @@
-"""Figures of `smoke` over three seeds (experiments/sample_synthesis/docs/smoke.csv) hold the README's words."""
+"""Figures of `smoke` over three seeds (experiments/sample_synthesis/docs/smoke.csv): what the README says."""
 
 from __future__ import annotations
 
