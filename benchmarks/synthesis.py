@@ -7,8 +7,7 @@ time.
 
     qr        QR codes with analytic masks, one core (tensorflow environment: needs segno)
     masks     pictures with a mask network, ReDO's with random weights, one core (detectron2 environment:
-    needs
-              torch). Each picture used once, then ten times on average: ours predicts a mask once per
+              needs torch). Each picture used once, then ten times on average: ours predicts a mask once per
               picture, in batches, and the published procedure once per use.
     workers   images written to files by 1, 2, ... processes of one machine
 
@@ -56,7 +55,7 @@ FAITHFUL = SynthesisConfig(raster="object", module_px=10)
 SIDE = 128  # of object pictures
 REUSES = (1, 10)
 PRECISIONS = ("float32", "bfloat16")  # of our masks; the published procedure's are float32
-NUM_PARTS = {"qr": "segno", "masks": "torch", "workers": None}  # part: the package it needs
+PACKAGES = {"qr": "segno", "masks": "torch", "workers": None}  # that a part needs
 
 Way = Callable[[int], int]  # number of the first image -> objects in the images made
 
@@ -65,7 +64,7 @@ def main() -> None:
     """Command line: see the module docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a quarter of the images")
-    parser.add_argument("--only", choices=tuple(NUM_PARTS), help="one part")
+    parser.add_argument("--only", choices=tuple(PACKAGES), help="one part")
     parser.add_argument("--images", type=int, default=60, help="per turn of the parts qr and masks")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--written", type=int, default=960, help="images of the part workers")
@@ -86,7 +85,7 @@ def main() -> None:
     )
     parts = {"qr": measure_qr, "masks": measure_masks, "workers": measure_workers}
     for name in [args.only] if args.only else parts:
-        package = NUM_PARTS[name]
+        package = PACKAGES[name]
         if package and not importlib.util.find_spec(package):
             print(f"\n{name}: left out, this environment has no {package}")
             continue

@@ -1,17 +1,21 @@
 """Errors a user can act on, and the exit codes they end in.
 
-0 done; 1 a bug; 2 bad input; 3 something outside is missing; 75 stopped by SIGTERM after a checkpoint.
+0 done; 1 a bug; 2 bad input; 3 something outside is missing; 75 stopped by SIGTERM after a checkpoint; 141
+nobody reads the output any more (`| head`), as a shell reports SIGPIPE.
 A library function raises; only `guard` at the edge of a program prints and returns a code.
 """
 
 from __future__ import annotations
 
 import errno
+import os
+import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 EXIT_OK, EXIT_BUG, EXIT_BAD_INPUT, EXIT_MISSING, EXIT_STOPPED = 0, 1, 2, 3, 75
+EXIT_UNREAD = 141
 
 
 class SuiteError(Exception):
@@ -50,6 +54,7 @@ _DISK = {
     errno.EDQUOT: "disk quota exceeded; free some space and run the same command again",
     errno.EROFS: "the file system is read-only; choose a writable --out",
     errno.EACCES: "permission denied; choose a folder that you may read and write",
+    errno.ENOTDIR: "a file stands where a folder is needed; choose another path",
 }
 
 
@@ -62,11 +67,14 @@ def from_os_error(error: OSError) -> BadInput | None:
 def guard(main: Callable[[], int | None]) -> int:
     """Run `main`, print a SuiteError as one line on stderr, return the exit code; bugs keep a traceback."""
     try:
-        return main() or EXIT_OK
+        return _flushed(main)
     except SuiteError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _is_stdout_unread():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what the interpreter flushes as it ends
+            return EXIT_UNREAD
         told = from_os_error(error)
         if told is None:
             raise
@@ -75,3 +83,21 @@ def guard(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("error: interrupted; run the same command again to go on", file=sys.stderr)
         return EXIT_STOPPED
+
+
+def _flushed(main: Callable[[], int | None]) -> int:
+    """`main`, whose output has left Python's buffer: a closed pipe is noticed here, not as Python ends."""
+    try:
+        code = main() or EXIT_OK
+    except SystemExit:  # argparse, after printing its help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return code
+
+
+def _is_stdout_unread() -> bool:
+    """Whether stdout, and not a pipe to some other program, has lost its reader."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -14,7 +14,7 @@ STATIONS, AROUND = 140, 88
 _BODY = {
     "length": (4.1, 5.0), "width": (1.68, 1.92), "height": (1.36, 1.52), "bonnet": (0.26, 0.33),
     "boot": (0.12, 0.18), "rake": (0.55, 0.85), "rear_rake": (0.5, 0.9), "belt": (0.56, 0.64),
-    "roof": (0.68, 0.78), "nose": (0.4, 0.5), "tail": (0.56, 0.64), "wheel": (0.29, 0.35),
+    "roof": (0.68, 0.78), "nose": (0.48, 0.56), "tail": (0.56, 0.64), "wheel": (0.29, 0.35),
     "axle": (0.15, 0.2), "sill": (0.18, 0.26),
 }  # fmt: skip
 _HATCHBACK = {"length": (3.5, 4.2), "height": (1.42, 1.58), "boot": (0.01, 0.03), "rear_rake": (0.25, 0.55)}
@@ -26,7 +26,10 @@ _OFFROAD = {
     "length": (4.0, 4.9), "height": (1.68, 1.9), "boot": (0.01, 0.03), "rear_rake": (0.1, 0.35),
     "wheel": (0.36, 0.42), "sill": (0.3, 0.42), "roof": (0.76, 0.86), "rake": (0.35, 0.6),
 }  # fmt: skip
-_COUPE = {"height": (1.22, 1.34), "bonnet": (0.33, 0.42), "boot": (0.05, 0.1), "rear_rake": (0.9, 1.4)}
+_COUPE = {
+    "height": (1.22, 1.34), "wheel": (0.27, 0.31), "bonnet": (0.33, 0.42), "boot": (0.05, 0.1),
+    "rear_rake": (0.9, 1.4),
+}  # fmt: skip
 _PICKUP = {
     "length": (4.8, 5.5), "height": (1.65, 1.85), "boot": (0.34, 0.42), "rear_rake": (0.05, 0.15),
     "wheel": (0.36, 0.42), "sill": (0.32, 0.42),
@@ -195,7 +198,7 @@ def _wheels(design: Design) -> list[Shape]:
         x = end * v["length"] * (0.5 - v["axle"])
         for side in (-1, 1):
             y = side * v["width"] / 2
-            shapes.append(_disc(1.16 * radius, 0.16, DARK, (x, y * 0.995 - side * 0.075, radius * 1.02)))
+            shapes.append(_disc(1.1 * radius, 0.02, DARK, (x, y - side * 0.006, radius * 1.1)))
             shapes.append(_disc(radius, 0.2, RUBBER, (x, y - side * 0.07, radius)))
             shapes.append(_disc(0.62 * radius, 0.2, RIM, (x, y - side * 0.062, radius)))
             for spoke in range(5):

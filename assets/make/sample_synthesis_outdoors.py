@@ -35,7 +35,6 @@ from assets.make.sample_synthesis_scene import (
     warmth,
 )
 from assets.make.sample_synthesis_shapes import Look, Shape, quad, turn
-from assets.make.tabletop_rooms import noise
 from suite.seeds import item_rng
 
 SAMPLES, CUTOUT_SAMPLES = 8, 24
@@ -187,11 +186,21 @@ def _reserve(clutter: Clutter, objects: list[tuple[Shape, ...]], eye: Eye, level
     clutter.reserve(np.array(eye.place), 0.5, level)
 
 
+def _noise(rng: np.random.Generator, exponent: float) -> np.ndarray:
+    """Tileable noise (256, 256), mean 0, standard deviation 1, amplitude spectrum falling as a power."""
+    frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(256) * 256] * 2))
+    spectrum = np.fft.fft2(rng.standard_normal((256, 256))) / np.maximum(frequency, 1) ** exponent
+    spectrum[0, 0] = 0
+    field = np.fft.ifft2(spectrum).real
+    return field / field.std()
+
+
 def _ground_picture(rng: np.random.Generator, color: tuple[float, float, float]) -> np.ndarray:
     """Grained ground (h, w, 3) uint8 about a tint in sRGB 0..1, with faint clouds and specks."""
-    shade = 0.1 * noise(rng, float(rng.uniform(0.3, 0.9))) + 0.05 * noise(rng, 1.5)
+    shade = 0.1 * _noise(rng, float(rng.uniform(0.3, 0.9))) + 0.05 * _noise(rng, 1.5)
     picture = (
-        np.array(color) * (1 + shade[..., None]) + 0.008 * rng.standard_normal(3) * noise(rng, 0.8)[..., None]
+        np.array(color) * (1 + shade[..., None])
+        + 0.008 * rng.standard_normal(3) * _noise(rng, 0.8)[..., None]
     )
     return np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
 

@@ -101,7 +101,7 @@ def _one_cell(config: SampleSynthesisConfig, args: argparse.Namespace) -> Sample
         grid = replace(grid, sizes=(args.real_n,))
     if args.epochs is not None:
         _from_one("--epochs", args.epochs)
-        length = "epochs_pretrain" if args.arm == "pretrain" else "epochs_real"
+        length = "epochs_pretrain" if ARMS[args.arm] == "pretrained" else "epochs_real"
         grid = replace(grid, **{length: args.epochs})
     detector = replace(config.detector, archs=(arch,))
     return replace(config, detector=detector, **{args.object: replace(settings, grid=grid)})
@@ -162,9 +162,7 @@ def _folder(path: Path | None) -> dict[str, Any] | None:
 # --- images ---
 
 
-def _sources(
-    config: SampleSynthesisConfig, work: Path, synthetic: Callable[[Variant], ItemSet]
-) -> Sources:
+def _sources(config: SampleSynthesisConfig, work: Path, synthetic: Callable[[Variant], ItemSet]) -> Sources:
     """The real images of the object, and its synthetic ones. `work`: for stand-ins that are composed."""
     from experiments.sample_synthesis.data.sets import load_real
     from experiments.sample_synthesis.train.sources import Sources

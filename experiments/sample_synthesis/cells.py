@@ -23,7 +23,7 @@ class Cell:
     arch: str
     arm: Arm
     variant: Variant  # of the synthetic images, where the arm or its parent sees any
-    num_real: int | None  # real images; None: none are trained on, and there is no row for any number
+    num_real: int | None  # real images of its row, which a pretraining does not see; None: of no such row
     factor: int | None  # pretraining ablation: synthetic images per real one
     run: int  # from 1, as published
     ablation: str | None  # pretraining, naive, nogan; None: the main experiment

@@ -37,11 +37,10 @@ ENVIRONMENTS = {"torch": "detectron2", "torchvision": "detectron2"}  # module: t
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse, run, return the exit code (0 done, 2 bad input, 3 missing, 75 stopped, 1 a bug)."""
+    """Parse, run, return the exit code (suite/errors.py)."""
     words = list(argv)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(overview())
-        return 0 if words else 2
+        return guard(lambda: _overview(0 if words else 2))
     words = published(words)
     verb, rest = words[0], words[1:]
     as_stage = any(word == "--config" or word.startswith("--config=") for word in rest)
@@ -54,6 +53,11 @@ def published(words: Sequence[str]) -> list[str]:
     """Words with the name of a published script turned into those of our command."""
     script = words[0].removesuffix(".py").replace("-", "_")
     return [*SCRIPTS.get(script, words[:1]), *words[1:]]
+
+
+def _overview(code: int) -> int:
+    print(overview())
+    return code
 
 
 def overview() -> str:

@@ -3,8 +3,8 @@
     config = load_config(CONFIG, "experiments/sample_synthesis/configs/smoke.yaml", ["train.runs=3"])
     config.of("qr").synthesis.num_samples, config.detector.archs, config.train.lr
 
-`compat: upstream` is short for every switch of that section. Folders begin
-with `data/`, which is DATA_DIR, or are absolute.
+`compat: upstream` is short for every switch of that section. Folders begin with `data/`, which is DATA_DIR,
+or are absolute.
 """
 
 from __future__ import annotations
@@ -102,6 +102,5 @@ def chosen_objects(text: str) -> str:
     return f"objects=[{','.join(names)}]"
 
 
-VARIABLES = {
-    "OBJECT": chosen_objects
-}  # environment variables of this system alone (suite.runs.own_overrides)
+# Environment variables of this system alone (suite.runs.own_overrides).
+VARIABLES = {"OBJECT": chosen_objects}

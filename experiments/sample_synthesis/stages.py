@@ -101,10 +101,21 @@ def weights_state(config: SampleSynthesisConfig) -> str | None:
     return listing_digest(data_path(detector.weights))
 
 
-def redo_state(name: str, config: SampleSynthesisConfig) -> str | None:
-    """The user's file with weights of ReDO."""
+def pretrain_state(config: SampleSynthesisConfig) -> Any:
+    """The user's ImageNet weights; and that the main experiment is left out, where it is: which arms there
+    are besides is nothing to a pretraining.
+    """
+    weights = weights_state(config)
+    return weights if config.arms else {"weights": weights, "main": False}
+
+
+def redo_state(name: str, config: SampleSynthesisConfig) -> Any:
+    """The user's file with weights of ReDO: which it is, and its folder."""
     weights = config.of(name).masks.weights
-    return listing_digest(data_path(weights).parent) if weights else None
+    if weights is None:
+        return None
+    path = data_path(weights)
+    return {"file": path.name, "listing": listing_digest(path.parent)}
 
 
 # --- what decides a result ---
@@ -194,16 +205,15 @@ def _learns(settings: SampleSynthesisConfig, name: str, verb: str, summary: str,
         inputs += [f"{name}-objects"] + [f"{name}-redo-masks"] * needs_redo(settings, name)
     inputs += [WEIGHTS] * needs_packaged_weights(settings)
     return _stage(
-        name, verb, summary, version=1, decides=LEARNING, outside=weights_state,
-        inputs=(*inputs, *facts.pop("inputs", ())), **facts,
-    )  # fmt: skip
+        name, verb, summary, version=1, decides=LEARNING, inputs=(*inputs, *facts.pop("inputs", ())), **facts
+    )
 
 
 def _pretrain(config: SampleSynthesisConfig, name: str) -> Stage:
     return _learns(
         config, name, "pretrain", "detectors that see synthetic images only",
         num_shards=_count(pretrain_shards, name), disk_bytes=partial(cell_bytes, pretraining_cells, name),
-        config=_training(config, name),
+        outside=pretrain_state, config=_training(config, name),
     )  # fmt: skip
 
 
@@ -211,7 +221,7 @@ def _cells(config: SampleSynthesisConfig, name: str) -> Stage:
     return _learns(
         config, name, "cells", "the other detectors: from scratch, finetuned, mixed",
         inputs=(f"{name}-pretrain",), num_shards=_count(cell_shards, name),
-        disk_bytes=partial(cell_bytes, other_cells, name),
+        disk_bytes=partial(cell_bytes, other_cells, name), outside=weights_state,
         config=(*_training(config, name), "arms", "compat.mixed_real_only", "compat.first_rows_subset"),
     )  # fmt: skip
 
@@ -219,7 +229,8 @@ def _cells(config: SampleSynthesisConfig, name: str) -> Stage:
 def _evaluate(config: SampleSynthesisConfig, name: str) -> Stage:
     return _stage(
         name, "evaluate", "average precision of every cell, in the published columns", version=1,
-        uses_gpu=False, inputs=(f"{name}-data", f"{name}-pretrain", f"{name}-cells"), decides=("numpy",),
+        uses_gpu=False, inputs=(f"{name}-data", f"{name}-pretrain", f"{name}-cells"),
+        decides=("numpy", "pycocotools"),
         config=(
             f"{name}.grid", "arms", "ablations", "ablation", "train.runs", "detector.archs",
             "detector.min_confidence", "detector.nms_iou", "detector.score_floor", "compat",
@@ -276,8 +287,6 @@ def stages_of(config: SampleSynthesisConfig) -> dict[str, Stage]:
     return {**stages, "report": _report(config, stages)}
 
 
-EVERY = (
-    "objects=[qr,face,bird,car]",
-    "detector={archs: [mobilenetv2], weights: null}",
-)  # and ReDO, as in paper
+# Every stage that there can be: ReDO's are among those of paper.
+EVERY = ("objects=[qr,face,bird,car]", "detector={archs: [mobilenetv2], weights: null}")
 STAGES = stages_of(load_config(CONFIG, CONFIGS / "paper.yaml", EVERY))

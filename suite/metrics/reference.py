@@ -95,15 +95,16 @@ def _match_picture(
     ignored = np.zeros_like(hit)
     area = box_area(boxes)
     outside = (area < low) | (area > high)
+    most = overlap.max(axis=1, initial=0.0)
     for t, threshold in enumerate(IOU_THRESHOLDS):
         free = np.ones(len(truth), dtype=bool)
-        for d in range(len(order)):
+        ignored[t] = outside  # what meets no box; most detections of a low confidence do not
+        for d in np.flatnonzero(most >= threshold):
             near = free & (overlap[d] >= threshold)
             choice = _last_best(overlap[d], near & ~left_out)
             if choice is None:
                 choice = _last_best(overlap[d], near & left_out)
             if choice is None:
-                ignored[t, d] = outside[d]
                 continue
             hit[t, d], ignored[t, d] = not left_out[choice], left_out[choice]
             free[choice] = crowd[choice]

@@ -115,17 +115,21 @@ def _class_ap(
         return None
     mine = np.flatnonzero(detections.category_ids == category_id)
     mine = mine[np.argsort(-detections.scores[mine], kind="stable")]
-    hit, miss = np.zeros(len(mine)), np.zeros(len(mine))
+    # Overlaps of a picture at once; the walk in the order of confidence only sees what meets a box.
+    best, most = np.zeros(len(mine), np.int64), np.zeros(len(mine))
+    images = detections.image_ids[mine]
+    for image_id, found in boxes.items():
+        places = np.flatnonzero(images == image_id)
+        overlap = box_iou(detections.boxes_xyxy[mine[places]], found)
+        best[places], most[places] = overlap.argmax(axis=1), overlap.max(axis=1)
+    meets = most > threshold if strict else most >= threshold
+    hit, miss = np.zeros(len(mine)), (~meets).astype(float)
     taken: set[tuple[int, int]] = set()
-    for place, k in enumerate(mine):
-        image_id = int(detections.image_ids[k])
-        overlap = box_iou(detections.boxes_xyxy[k], boxes[image_id])[0] if image_id in boxes else np.zeros(1)
-        best = int(overlap.argmax())
-        if not (overlap[best] > threshold or (not strict and overlap[best] == threshold)):
-            miss[place] = 1
-        elif not difficult[image_id][best]:
-            free = (image_id, best) not in taken
-            taken.add((image_id, best))
+    for place in np.flatnonzero(meets):
+        key = int(images[place]), int(best[place])
+        if not difficult[key[0]][key[1]]:
+            free = key not in taken
+            taken.add(key)
             hit[place], miss[place] = free, not free
     hits, misses = np.cumsum(hit), np.cumsum(miss)
     precision = hits / np.maximum(hits + misses, 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -31,15 +34,32 @@ def plot(draw: Callable[[Axes], None], *, title: str, x: str = "", y: str = "", 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         canvas = FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
-        draw(axes)
-        axes.set_title(title, fontsize=10, loc="left")
-        axes.set_xlabel(x)
-        axes.set_ylabel(y)
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(frameon=False, fontsize=8)
+        _fill(figure, draw, title, x, y)
         text = _svg_text(canvas)
     return Markup(text)  # matplotlib escapes the texts it is given
+
+
+def plot_png(
+    draw: Callable[[Axes], None], *, title: str, x: str = "", y: str = "", size: tuple = SIZE, dpi: int = 150
+) -> bytes:
+    """The same as a PNG file of `size` times `dpi` pixels."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained", dpi=dpi)
+        canvas = FigureCanvasAgg(figure)
+        _fill(figure, draw, title, x, y)
+        canvas.print_png(buffer, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _fill(figure: Figure, draw: Callable[[Axes], None], title: str, x: str, y: str) -> None:
+    axes = figure.add_subplot()
+    draw(axes)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False, fontsize=8)
 
 
 def bars(counts: Mapping[object, float], *, title: str, x: str = "", y: str = "") -> Markup:
@@ -112,9 +132,6 @@ def lines(
 
 def _svg_text(canvas: FigureCanvasSVG) -> str:
     """The `<svg>` element alone, scaled by the page instead of by its own width and height."""
-    import io
-    import re
-
     buffer = io.StringIO()
     canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

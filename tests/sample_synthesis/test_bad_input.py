@@ -73,11 +73,19 @@ def test_one_damaged_row_in_a_hundred_is_left_out_and_counted(codes, capsys, row
     assert "train: 99 images, 99 boxes" in out and f"left out: 1 x {kind}" in out
 
 
-@pytest.mark.parametrize("row", ["{},30,5,5,30", "{},100,100,140,140"])
-def test_many_damaged_rows_end_in_one_line(codes, capsys, row):
+@pytest.mark.parametrize(
+    ("row", "told"), [("{},30,5,5,30", "is reversed"), ("{},100,100,140,140", "is outside 0.jpg of 40x40")]
+)
+def test_many_damaged_rows_end_in_one_line(codes, capsys, row, told):
     for number in range(8):
         edit(codes / "qr_codes_train.csv", number + 1, row.format(number))
-    ends_in_one_line(capsys, convert(codes), codes)
+    ends_in_one_line(capsys, convert(codes), codes, "8 of 10", "permitted 1.0%", told)
+
+
+def test_a_file_in_the_way_of_the_result_is_one_line(codes, capsys):
+    (codes.parent / "out").write_bytes(b"")
+    words = ["convert", "qr", codes, "--num-valid", "0", "--out", codes.parent / "out/deeper"]
+    ends_in_one_line(capsys, words, codes.parent / "out", "a file stands where a folder is needed")
 
 
 def test_a_picture_that_does_not_decode_is_left_out_and_counted(codes, capsys):
@@ -105,8 +113,15 @@ def test_a_data_set_that_is_not_there_says_where_to_get_it(tmp_path, capsys):
     ends_in_one_line(capsys, words, "FDDB is not here", "get it from", code=3)
 
 
-@pytest.mark.parametrize("ellipse", ["-20 10 0.3 20 20 1", "20 10 nan 20 20 1", "20 10 0.3 20"])
-def test_an_ellipse_that_is_none_is_one_line(tmp_path, capsys, ellipse):
+@pytest.mark.parametrize(
+    ("ellipse", "told"),
+    [
+        ("-20 10 0.3 20 20 1", "an ellipse with radii -20 and 10"),
+        ("20 10 nan 20 20 1", "angle is 'nan'"),
+        ("20 10 0.3 20", "has 4 numbers, not 6"),
+    ],
+)
+def test_an_ellipse_that_is_none_is_one_line(tmp_path, capsys, ellipse, told):
     root = tmp_path / "FDDB"
     photo(root / "2002/08/11/big/img_1.jpg")
     for fold in range(1, 11):
@@ -114,7 +129,8 @@ def test_an_ellipse_that_is_none_is_one_line(tmp_path, capsys, ellipse):
         folder = root / "FDDB-folds"
         folder.mkdir(exist_ok=True)
         (folder / f"FDDB-fold-{fold:02d}-ellipseList.txt").write_text(text)
-    ends_in_one_line(capsys, ["convert", "fddb", root, "--out", tmp_path / "out"], root)
+    words = ["convert", "fddb", root, "--out", tmp_path / "out"]
+    ends_in_one_line(capsys, words, root, "FDDB-fold-01-ellipseList.txt: line 3", told)
 
 
 # --- synthesis ---

@@ -172,3 +172,13 @@ def test_report_says_what_is_left_to_do(monkeypatch, tmp_path, capsys):
     assert main(["report", "--scale", "tiny", "--object", "car"]) == 3
     error = capsys.readouterr().err
     assert "not done yet: car-objects, car-synth" in error and "objects=[car]" in error
+
+
+@pytest.mark.parametrize("word", ["pretrain", "pretrained"])
+def test_epochs_are_those_of_the_arm_by_either_of_its_names(word):
+    from experiments.sample_synthesis.by_hand_train import _one_cell
+
+    args = parser_of("train").parse(["--arm", word, "--epochs", "3", "--scale", "tiny", "--out", "x"])
+    below = settings_of(args).qr.grid
+    grid = _one_cell(settings_of(args), args).qr.grid
+    assert (grid.epochs_pretrain, grid.epochs_real) == (3, below.epochs_real)

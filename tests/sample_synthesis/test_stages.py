@@ -158,6 +158,22 @@ def test_every_setting_that_training_reads_enters_its_key():
     assert named == set(vars(config.detector)) - {"weights"}  # its files do, wherever they lie
 
 
+def test_an_ablation_by_itself_has_other_pretrainings_and_other_arms_have_not():
+    whole, alone, other = (load("tiny", *arms) for arms in ((), ("arms=[]",), ("arms=[finetuned]",)))
+    states = [stages_of(config)["qr-pretrain"].outside(config) for config in (whole, alone, other)]
+    assert states[0] == states[2] != states[1]
+
+
+def test_another_file_with_weights_of_redo_in_the_same_folder_is_another_state(tmp_path):
+    (tmp_path / "a.pth").write_bytes(b"1")
+    (tmp_path / "b.pth").write_bytes(b"2")
+    states = []
+    for name in ("a", "b"):
+        config = load("tiny", ALL, f"face.masks={{provider: redo, weights: {tmp_path}/{name}.pth}}")
+        states.append(stages_of(config)["face-redo-masks"].outside(config))
+    assert states[0] != states[1]
+
+
 # --- one object ---
 
 

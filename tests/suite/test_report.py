@@ -1,3 +1,4 @@
+import io
 import re
 from xml.etree import ElementTree
 
@@ -5,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from suite.manifest import write_json
 from suite.report.draw import contact_row, draw_annotations, enlarge, jpeg_uri, palette
 from suite.report.html import human_bytes, human_number, human_seconds, write_page
-from suite.report.plots import bars, grouped_bars, histogram, horizontal_bars, lines
+from suite.report.plots import bars, grouped_bars, histogram, horizontal_bars, lines, plot_png
 from suite.report.provenance import StageRecord, collect, deviations
 
 # --- text
@@ -127,6 +129,14 @@ def test_a_plot_is_scalable_escaped_and_the_same_every_time(name):
     assert "t &amp; u" in svg
     assert svg == PLOTS[name]()
     assert not re.search(r"\d\d\d\d-\d\d-\d\dT", svg)  # no clock
+
+
+def test_a_plot_as_a_file_has_the_pixels_that_were_asked_for_and_the_same_bytes_every_time():
+    facts = {"title": "t", "x": "x", "y": "y", "size": (3.0, 2.0), "dpi": 50}
+    files = [plot_png(lambda axes: axes.plot([1, 2], [3, 4], label="c"), **facts) for _ in range(2)]
+    assert files[0] == files[1]
+    with Image.open(io.BytesIO(files[0])) as image:
+        assert image.format == "PNG" and image.size == (150, 100)
 
 
 # --- provenance

@@ -12,12 +12,12 @@ all that is checked. Where `weights` is a file instead of a folder, no digest is
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from suite.arrays import read_arrays
 from suite.errors import BadInput, Missing
 
 # isort: split
@@ -97,16 +97,10 @@ def _variable(name: str) -> str:
 
 def read_npz(path: Path) -> Arrays:
     """A file of arrays named `layer/variable`, as convert_mobilenetv2.py writes it."""
-    if not zipfile.is_zipfile(path):
-        raise BadInput("is no .npz of arrays", file=path, fix="convert it anew")
     arrays: Arrays = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for name in file.files:
-                layer, _, variable = name.partition("/")
-                arrays.setdefault(layer, {})[variable] = file[name]
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise BadInput(f"is no .npz of arrays ({error})", file=path, fix="convert it anew") from error
+    for name, array in read_arrays(path, fix="convert it anew").items():
+        layer, _, variable = name.partition("/")
+        arrays.setdefault(layer, {})[variable] = array
     return arrays
 
 

@@ -15,7 +15,7 @@ from experiments.sample_synthesis.metrics.compat import compat_map, truth_of
 from suite.datasets.detections import Detections
 from suite.datasets.records import CocoSet
 from suite.errors import BadInput
-from suite.metrics.reference import coco_ap_reference
+from suite.metrics.coco import coco_ap
 from suite.metrics.voc import voc_ap
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def score(
         return {"voc_ap": voc_ap(coco, kept, use_07_metric=False).mean}
     if metric != "coco":
         raise BadInput(f"there is no metric {metric!r}", fix=f"choose one of {', '.join(METRICS)}")
-    found = coco_ap_reference(coco, kept)  # the toolchain has no pycocotools
+    found = coco_ap(coco, kept, iou_type="bbox")
     return {f"coco_{name}": getattr(found, name) for name in COCO_NUMBERS}
 
 

@@ -46,9 +46,7 @@ FAMILIES: dict[Family, tuple[str, ...]] = {  # files of skimage/data; the two mo
 MIN_WINDOW = 0.35  # of a photograph's width and of its height, each drawn by itself
 KEPT_DECODED = 256  # photographs a source keeps in memory; of VOC's about 140 MB
 MAX_DAMAGED = 20  # damaged files in a row before drawing gives up
-BACKDROP_SEED = (
-    0  # of the surroundings of stand-in renders, which are part of the picture whatever the run's seed
-)
+BACKDROP_SEED = 0  # of what is behind stand-in renders: part of the picture, whatever the run's seed
 
 
 @dataclass(frozen=True)

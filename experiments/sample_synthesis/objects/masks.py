@@ -2,8 +2,7 @@
 
     alpha       the picture's own fourth channel
     analytic    a centred ellipse, for crops that the object fills, as stand-in faces; a QR code's is drawn
-    with
-                it (synth/qr.py)
+                with it (synth/qr.py)
     grabcut     classical segmentation: colour models and a graph cut, started from a centred ellipse
     none        no mask; for pasting whole pictures
     redo        the unsupervised network (redo/masks.py; needs PyTorch)

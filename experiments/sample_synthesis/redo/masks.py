@@ -37,9 +37,9 @@ class RedoMasks:
 
     weights: mask.safetensors of `train-redo`, or a published .pth. device: cpu, cuda. batch: pictures per
     call of the network, on a CPU at most CPU_CALL; the masks do not depend on it, nor on the other pictures
-    of the batch (float32 throughout). input_range: of INPUT_RANGES. precision: of PRECISIONS; bfloat16, which
-    CPUs with such instructions compute faster, changes masks in the second digit. Raises BadInput for a file
-    that holds no such network.
+    of the batch. input_range: of INPUT_RANGES. precision: of PRECISIONS; bfloat16, which CPUs with such
+    instructions compute faster, changes masks in the second digit. Raises BadInput for a file that holds no
+    such network.
 
     With the published width and 128 pixels: 274,966 parameters (1.1 MB), and per picture 396 million products
     (487 million as the network is trained, see fold.py) and maps of 2.4 MB at most at a time and layer.

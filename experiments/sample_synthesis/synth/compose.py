@@ -13,6 +13,7 @@ about as many pixels as the slot has, so a reduced picture keeps more of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,13 +40,23 @@ class PasteRule:
     box_edge: str  # "exclusive", "inclusive"
     naive: bool  # no mask: the whole picture replaces the slot, which is the box
     naive_fill: str  # "reflect", "black": beyond the border of a naive picture
+    frames: bool = False  # a box is the extent of the warped picture (compat.face_box_frames)
 
     @classmethod
     def of(cls, config: ObjectConfig, *, naive: bool, frames: bool = False) -> PasteRule:
-        """`frames`: a box is the extent of all of the mask that is above 0 (compat.face_box_frames)."""
+        """The published box of a face is where a sigmoid is above 0: the frame of its picture. With `frames`
+        it is that frame whoever made the mask: one of 0 and 1 would give the face again.
+        """
         synthesis, masks = config.synthesis, config.masks
-        threshold = 0.0 if frames else masks.threshold
-        return cls(synthesis.raster, threshold, masks.blend, synthesis.box_edge, naive, synthesis.naive_fill)
+        return cls(
+            synthesis.raster,
+            masks.threshold,
+            masks.blend,
+            synthesis.box_edge,
+            naive,
+            synthesis.naive_fill,
+            frames,
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,8 @@ def make_patch(
     if rule.naive:
         return Patch(_stretched(picture, size_wh), None, _whole(size_wh))
     mask = move(drawn.mask)
-    box = extent(mask > rule.threshold, rule.box_edge, scale=(size_wh[0] / width, size_wh[1] / height))
+    scale = size_wh[0] / width, size_wh[1] / height
+    box = extent(_foreground(mask, drawn.mask, move, rule), rule.box_edge, scale=scale)
     if box is None:
         return None
     weight = _stretched(_weight(mask, rule), size_wh)
@@ -103,8 +115,9 @@ def _patch_at_slot(
     picture = move(augment(rng, _reduced(drawn.picture, reduced_wh)), border=_border(rule))
     if rule.naive:
         return Patch(picture, None, _whole(size_wh))
-    mask = move(_reduced(drawn.mask, reduced_wh))
-    box = extent(mask > rule.threshold, rule.box_edge)
+    reduced = _reduced(drawn.mask, reduced_wh)
+    mask = move(reduced)
+    box = extent(_foreground(mask, reduced, move, rule), rule.box_edge)
     if box is None:
         return None
     weight = _weight(mask, rule)
@@ -142,6 +155,10 @@ def blend(image: np.ndarray, slot: np.ndarray, patch: Patch) -> None:
     # under + (object - under) * w would round differently: w = 1 has to give the object's very values.
     weight = patch.weight[..., None]
     view[:] = under * (1 - weight) + patch.picture * weight
+
+
+def _foreground(mask: np.ndarray, unmoved: np.ndarray, move: Callable, rule: PasteRule) -> np.ndarray:
+    return move(np.ones_like(unmoved)) > 0 if rule.frames else mask > rule.threshold
 
 
 def _weight(mask: np.ndarray, rule: PasteRule) -> np.ndarray:

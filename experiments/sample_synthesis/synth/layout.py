@@ -17,9 +17,7 @@ import numpy as np
 from experiments.sample_synthesis.config_sections import SynthesisConfig
 from suite.errors import BadInput
 
-FIRST_ROUNDS = (
-    4  # numbers of objects drawn at once; a QR layout takes 31 tries on average, so 4 rounds mostly do
-)
+FIRST_ROUNDS = 4  # numbers of objects drawn at once: a QR layout takes 31 tries on average, 10 a number
 MAX_ROUNDS = 100_000  # that no layout is found in so many is a setting that leaves no room
 SHRINK = 0.8  # of a slot's sides, where no place is free for it (sequential)
 LEAST_SIDE = 4  # pixels: no slot is shrunk below
@@ -44,9 +42,8 @@ def draw_counted(rng: np.random.Generator, config: SynthesisConfig) -> tuple[np.
         good = np.flatnonzero(~_any_clash(slots, counts))
         if len(good):
             first = good[0]
-            return np.ascontiguousarray(slots[first, : counts[first]]), done * config.max_tries + int(
-                first
-            ) + 1
+            tried = done * config.max_tries + int(first) + 1
+            return np.ascontiguousarray(slots[first, : counts[first]]), tried
         done += rounds
         rounds = min(4 * rounds, 1024)
     raise _no_room(config)
@@ -87,9 +84,8 @@ def _sequential(rng: np.random.Generator, config: SynthesisConfig) -> tuple[np.n
     for attempt in range(1, MAX_ROUNDS + 1):
         placed = np.zeros((0, 4), np.int32)
         wishes = _sizes(rng, config, (number,))
-        for wh in wishes[
-            np.argsort(-wishes.prod(axis=1), kind="stable")
-        ]:  # the largest first: it fits hardest
+        largest_first = np.argsort(-wishes.prod(axis=1), kind="stable")  # as it fits hardest
+        for wh in wishes[largest_first]:
             slot = _free_place(rng, config, wh, placed)
             if slot is None:
                 break

@@ -156,9 +156,8 @@ class _Template:
 
     forms: np.ndarray  # uint8 (8, n, n): a symbol of each data mask whose codewords are all 0
     path: np.ndarray  # int64: flat indices of the data modules, in the order of placement
-    judged: (
-        np.ndarray
-    )  # uint8 (n, n), 0 where format and version information go: masks are judged before that
+    # uint8 (n, n), 0 where format and version information go: masks are judged before that.
+    judged: np.ndarray
     dark: np.ndarray  # uint8 (n, n), 1 at those of them that count as dark, of the timing patterns
 
 

@@ -1,6 +1,6 @@
 """Detection samples as a pure function of (seed, index): the stream that is written to files or trained on.
 
-    stream = SampleStream("qr", config.qr, objects=QrSource(), backgrounds=backgrounds, seed=0)
+    stream = SampleStream("qr", config.qr, objects=None, backgrounds=backgrounds, seed=0)
     sample = stream.item(41)               # the same whoever asks, in whatever order
     sample.image, sample.boxes             # uint8 (S, S, 3), int32 (n, 4) xyxy
 
@@ -73,9 +73,8 @@ class SampleStream:
         synthesis = self.config.synthesis
         rng = item_rng(self.seed, f"synth.{self.name}.{self.variant}", index)
         slots = draw_layout(rng, synthesis)
-        image = np.array(
-            self.backgrounds.draw(rng, synthesis.image_size)
-        )  # a copy: the source may keep its own
+        # A copy, as the source may keep its own.
+        image = np.array(self.backgrounds.draw(rng, synthesis.image_size))
         cover = np.zeros(image.shape[:2], np.uint8) if with_cover else None
         boxes = np.empty_like(slots)
         redrawn = 0

@@ -88,5 +88,5 @@ def _validation(config: SampleSynthesisConfig, cell: Cell, available: Available)
     everyone = np.arange(available.valid)
     if config.train.validation == "full" or not available.valid:
         return everyone
-    wanted = min(cell.num_real or 0, available.valid)
+    wanted = min(cell.num_real, available.valid) if cell.sees_real else 0
     return subset(available.valid, wanted, seed=config.train.subset_seed) if wanted else everyone[:0]

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.sample_synthesis.cells import Cell
-from experiments.sample_synthesis.train.checkpoint import read_arrays
-from suite.arrays import write_arrays
+from suite.arrays import read_arrays, write_arrays
 from suite.datasets.detections import Detections
 from suite.errors import BadInput
 from suite.manifest import file_digest, read_json, write_json

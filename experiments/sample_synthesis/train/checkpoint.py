@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from suite.arrays import write_arrays
+from suite.arrays import read_arrays, write_arrays
 from suite.errors import BadInput
 
 if TYPE_CHECKING:
@@ -107,20 +105,6 @@ def read_weights(path: Path, *, arch: str | None = None) -> Weights:
         what = f"weights of another architecture: {meta['arch']}, not {arch}"
         raise BadInput(what, file=path, fix=f"say --arch {meta['arch']}, or give weights of {arch}")
     return Weights(arrays, meta["arch"], meta["image_size"])
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an `.npz`. Raises BadInput where it is missing or damaged."""
-    try:
-        with zipfile.ZipFile(path):  # numpy would read a bare .npy as well
-            pass
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise BadInput("no such file", file=path, fix="train it first, or check the path") from None
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        what = f"cannot be read as .npz ({type(error).__name__})"
-        raise BadInput(what, file=path, fix="make it again") from None
 
 
 def _text(tree: Any) -> np.ndarray:

@@ -31,16 +31,16 @@ class Pictures:
 
 def predict(
     trainer: Trainer, pictures: Pictures, anchors: Anchors, *, min_confidence: float, nms_iou: float,
-    positions: np.ndarray | None = None,
+    positions: np.ndarray | None = None, threads: int = 1,
 ) -> Detections:  # fmt: skip
     """Detections in the pictures at these positions (None: in all), label = category id.
 
-    Boxes may reach out of their picture; they are not clipped.
+    threads: that decode pictures. Boxes may reach out of their picture; they are not clipped.
     """
     if positions is None:
         positions = np.arange(len(pictures.items))
     found = []
-    for batch in images(pictures.items, positions, batch=BATCH):
+    for batch in images(pictures.items, positions, batch=BATCH, threads=threads):
         outputs = trainer.predict(batch)
         found += decode(outputs, anchors, min_confidence=min_confidence, nms_iou=nms_iou)
     if not found:

@@ -49,6 +49,8 @@ from suite.manifest import write_json
 from suite.seeds import item_rng
 
 if TYPE_CHECKING:
+    import keras
+
     from experiments.sample_synthesis.config import SampleSynthesisConfig
 
 
@@ -64,30 +66,33 @@ class Detectors:
     def trainer(self, arch: str) -> Trainer:
         """The trainer of an architecture; whoever uses it resets it first."""
         if arch not in self._trainers:
-            self._build(arch, 1)
+            self._keep(self._build(arch, 1, init="random"), arch)  # nobody needs its weights
         return self._trainers[arch]
 
     def initial(self, arch: str, run: int) -> dict[str, np.ndarray]:
         """The weights that the cells of a run begin with, unless they are finetuned."""
         if (arch, run) not in self._initial:
-            self._build(arch, run)
+            model = self._build(arch, run, init=self.config.detector.init)
+            self._initial[arch, run] = weights_of(model)
+            self._keep(model, arch)
         return self._initial[arch, run]
 
     def anchors(self, arch: str) -> Anchors:
         """The anchors that the outputs refer to."""
         return make_anchors(arch, self.config.detector.image_size)
 
-    def _build(self, arch: str, run: int) -> None:
-        detector, train = self.config.detector, self.config.train
+    def _build(self, arch: str, run: int, *, init: str) -> keras.Model:
         seed = int(item_rng(self.seed, f"train.init.{arch}", run).integers(2**31))
-        model = build_detector(
-            arch, image_size=detector.image_size, init=detector.init, weights=self.weights, l2=train.l2,
-            seed=seed,
+        return build_detector(
+            arch, image_size=self.config.detector.image_size, init=init, weights=self.weights,
+            l2=self.config.train.l2, seed=seed,
         )  # fmt: skip
-        self._initial[arch, run] = weights_of(model)
+
+    def _keep(self, model: keras.Model, arch: str) -> None:
+        """Make a trainer of the first model of an architecture."""
         if arch not in self._trainers:
-            loss = partial(detection_loss, kind=detector.loss)
-            self._trainers[arch] = Trainer(model, lr=train.lr, loss=loss)
+            loss = partial(detection_loss, kind=self.config.detector.loss)
+            self._trainers[arch] = Trainer(model, lr=self.config.train.lr, loss=loss)
 
 
 def train_cell(
@@ -151,7 +156,7 @@ def _fit(
     def evaluate() -> float | None:
         found = predict(
             trainer, valid, anchors, min_confidence=detector.min_confidence, nms_iou=detector.nms_iou,
-            positions=plan.validation,
+            positions=plan.validation, threads=config.compute.threads,
         )  # fmt: skip
         return compat_map(truth, found, confidence_floor=detector.min_confidence).mean
 
@@ -189,6 +194,6 @@ def evaluate_weights(
     for split in splits:
         found = predict(
             trainer, sources.pictures(split), detectors.anchors(arch), min_confidence=floor,
-            nms_iou=detector.nms_iou,
+            nms_iou=detector.nms_iou, threads=config.compute.threads,
         )  # fmt: skip
         write_predictions(out / predictions_file(split), found)

@@ -118,7 +118,7 @@ def test_file_in_a_folder_must_have_the_published_digest(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["broken.h5", "broken.npz"])
 def test_file_that_cannot_be_read_is_bad_input(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not what it says")
-    with pytest.raises(BadInput, match=f"{name}: is no "):
+    with pytest.raises(BadInput, match=rf"{name}: (is no Keras|cannot be read as .npz)"):
         build_detector("mobilenet", image_size=64, init="imagenet", weights=tmp_path / name, seed=1)
 
 
@@ -131,7 +131,7 @@ def test_h5_without_layer_names_is_bad_input(tmp_path: Path) -> None:
 
 def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / "objects.npz", **{"conv1/kernel": np.array([{}], dtype=object)})
-    with pytest.raises(BadInput, match="is no .npz of arrays"):
+    with pytest.raises(BadInput, match="cannot be read as .npz"):
         weights.read_npz(tmp_path / "objects.npz")
 
 

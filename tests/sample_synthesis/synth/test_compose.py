@@ -112,6 +112,12 @@ def test_binary_blending_has_no_half_weights():
     assert np.array_equal(hard == 1, soft > 0.1)
 
 
+def test_what_is_exactly_at_the_threshold_is_not_pasted():
+    drawn = fakes.Discs().draw(np.random.default_rng(0))  # a mask of 0 and 1
+    weight = make_patch(np.random.default_rng(1), drawn, (64, 64), rule(blend="binary", threshold=0.0)).weight
+    assert 0 < np.count_nonzero(weight) < weight.size
+
+
 @pytest.mark.parametrize("raster", ["patch", "object"])
 def test_naive_patches_fill_the_slot_and_show_no_black_corner_unless_asked(raster):
     drawn = ObjectPicture(np.full((64, 64, 3), 200, np.uint8), None, "white")

@@ -8,7 +8,7 @@ from PIL import Image
 from experiments.sample_synthesis.synth.writer import Totals, jpeg, read_journal, synthesise, write_range
 from suite.datasets.coco import read_coco
 from suite.errors import BadInput, Stopped
-from tests.sample_synthesis.synth.fakes import Discs, disc_stream
+from tests.sample_synthesis.synth.fakes import Discs, disc_stream, qr_stream
 
 TOTAL = 70  # more than one range
 
@@ -43,6 +43,27 @@ def test_the_layout_is_the_published_one(written):
     assert len(rows) == totals.boxes
     assert {row["image_id"] for row in rows} == {f"{n:05d}" for n in range(1, TOTAL + 1)}
     assert all(str(int(row[key])) == row[key] for row in rows for key in ("xmin", "ymin", "xmax", "ymax"))
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "csv_name"),  # as published, each
+    [
+        ("qr", "qr_code", "qr_codes_fake.csv"),
+        ("face", "face", "faces_fake.csv"),
+        ("bird", "bird", "birds_fake.csv"),
+        ("car", "car", "cars_fake.csv"),
+    ],
+)
+def test_every_box_has_the_label_of_its_object_in_its_own_file(tmp_path, name, label, csv_name):
+    make = partial(qr_stream if name == "qr" else partial(disc_stream, name), image_size=48)
+    totals = synthesise(make, name=name, total=3, out=tmp_path / "out", work=tmp_path / "work")
+    assert [path.name for path in (tmp_path / "out").glob("*.csv")] == [csv_name]
+    with (tmp_path / "out" / csv_name).open() as stream:
+        labels = [row["label"] for row in csv.DictReader(stream)]
+    assert labels == [label] * totals.boxes
+    coco = read_coco(tmp_path / "out" / "coco.json")
+    assert [(category.id, category.name) for category in coco.categories] == [(1, label)]
+    assert {annotation.category_id for annotation in coco.annotations} == {1}
 
 
 def test_coco_and_csv_hold_the_same_boxes(written):

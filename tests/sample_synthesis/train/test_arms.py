@@ -84,7 +84,8 @@ def test_matched_validation_is_no_larger_than_the_real_images():
     changes = "train.validation=matched"
     assert len(plan("qr-tiny-from_scratch-10-run1", changes).validation) == 10
     assert len(plan("qr-tiny-from_scratch-50-run1", changes).validation) == 50
-    assert len(plan("qr-tiny-pretrained-run1", changes).validation) == 0
+    for pretraining in ("qr-tiny-pretrained-run1", "qr-tiny-pretrained-50-1x-run1"):
+        assert len(plan(pretraining, changes).validation) == 0
     assert len(plan("qr-tiny-from_scratch-10-run1").validation) == 50
 
 

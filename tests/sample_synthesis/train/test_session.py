@@ -23,7 +23,7 @@ from experiments.sample_synthesis.train.pipeline import FileSet, MemorySet
 from experiments.sample_synthesis.train.predict import predict
 from experiments.sample_synthesis.train.session import Detectors, train_cell
 from experiments.sample_synthesis.train.sources import Sources
-from suite.errors import BadInput, Stopped
+from suite.errors import BadInput, Missing, Stopped
 from tests.sample_synthesis.train.toy import SIZE, SOURCE, real_set, settings, write_pictures
 
 CONFIG = settings(
@@ -196,3 +196,10 @@ def test_the_folder_of_a_cell_is_found_in_a_stage_or_named_as_missing(done, tmp_
     assert cell_folder(stage, PRETRAINED) == stage / "00000" / PRETRAINED.name
     with pytest.raises(BadInput, match="holds no cell qr-tiny-finetuned-4-run1; run that stage first"):
         cell_folder(stage, FINETUNED)
+
+
+def test_a_network_whose_weights_are_replaced_needs_no_imagenet_file(tmp_path):
+    config = settings("detector.init=imagenet", "detector.weights=missing", "detector.archs=[mobilenetv2]")
+    assert Detectors(config, seed=0, weights=tmp_path).trainer("mobilenetv2").model.name == "mobilenetv2"
+    with pytest.raises(Missing):
+        Detectors(config, seed=0, weights=tmp_path).initial("mobilenetv2", 1)

@@ -12,6 +12,7 @@ from experiments.sample_synthesis.config import CONFIG, CONFIGS, SampleSynthesis
 from experiments.sample_synthesis.data.types import RealSet
 from suite.config import load_config
 from suite.datasets.records import CocoAnnotation, CocoCategory, CocoImage, CocoSet
+from suite.manifest import file_digest
 
 SIZE = 32  # of the toy detector's input
 SOURCE = 48  # of the toy pictures
@@ -52,12 +53,15 @@ def write_pictures(
 def real_set(folder: Path, split: str, numbers: range) -> RealSet:
     """A split of such pictures."""
     paths, boxes = write_pictures(folder / split, numbers)
-    records = tuple(CocoImage(k, p.name, SOURCE, SOURCE) for k, p in enumerate(paths, start=1))
+    records = tuple(
+        CocoImage(k, p.name, SOURCE, SOURCE, {"bytes": p.stat().st_size, "sha256": file_digest(p)})
+        for k, p in enumerate(paths, start=1)
+    )
     annotations = []
     for number, ((x1, y1, x2, y2),) in enumerate(boxes, start=1):
         box = (float(x1), float(y1), float(x2 - x1), float(y2 - y1))
         annotations.append(CocoAnnotation(number, number, 1, box, box[2] * box[3]))
-    coco = CocoSet(records, tuple(annotations), (CocoCategory(1, "qr_code"),))
+    coco = CocoSet(records, tuple(annotations), (CocoCategory(1, "qr_code"),), {"info": {"clipped_boxes": 0}})
     return RealSet(coco, folder / split, split, "coco")
 
 
