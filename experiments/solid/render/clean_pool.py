@@ -65,6 +65,8 @@ def clean_all(
                     yield task[0], None
                     continue
                 del crew[member.pipe]
+                if task is None:  # it was killed while it had nothing to do
+                    continue
                 number = task[0]
                 deaths[number] = deaths.get(number, 0) + 1
                 if deaths[number] < TRIES:

@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,14 @@ def die_at(folder: Path, deadly: int, number: int, source: Path) -> None:
         stream.write("x")
     if number == deadly:
         os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def die_when_idle(number: int, source: Path) -> None:
+    """Task 0 is done at once, and its process killed a little later; the others take a while."""
+    if number == 0:
+        threading.Timer(0.2, os._exit, [9]).start()
+    else:
+        time.sleep(0.8)
 
 
 def fail(number: int, source: Path) -> None:
@@ -64,6 +73,11 @@ def test_a_model_at_which_the_process_dies_is_tried_twice_and_named(tmp_path, pr
     assert ended == dict.fromkeys(range(9)) | {4: "Blender ended with signal SIGSEGV"}
     assert (tmp_path / "4.tries").read_text() == "xx"
     assert (tmp_path / "5.tries").read_text() == "x"
+
+
+def test_a_process_that_is_killed_with_nothing_to_do_costs_nothing():
+    ended = dict(clean_pool.clean_all(TASKS[:2], die_when_idle, 2, check_stop=never))
+    assert ended == {0: None, 1: None}
 
 
 def test_a_bug_is_raised_and_not_taken_for_a_bad_model():
@@ -189,9 +203,7 @@ def test_the_published_route_through_obj2gltf_ends_in_the_same_geometry(tmp_path
     assert answers[0].extent == pytest.approx(answers[1].extent, abs=1e-5)
     assert answers[0].vertices_after == answers[1].vertices_after
     (tmp_path / "bad.obj").write_text("v 0 0 0\nv 1 0 0\nf 1 2 9\n")
-    with pytest.raises(
-        BadInput, match="obj2gltf cannot convert it .*out of range|obj2gltf cannot convert it"
-    ):
+    with pytest.raises(BadInput, match="obj2gltf cannot convert it"):
         clean.clean_model(
             tmp_path / "bad.obj",
             tmp_path / "b.glb",

@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 import pytest
 
+from assets.make.tabletop_compare import psnr
 from experiments.solid.render import cycles, devices
 from experiments.solid.render.renderer import Renderer
 from suite.errors import BadInput, Missing
@@ -92,18 +93,6 @@ def test_the_renderer_records_what_it_renders_on(renderer):
     assert renderer.backend == "CPU"
     kind, _, name = renderer.rendered_on.partition(": ")
     assert kind == "CPU" and name
-
-
-def psnr(one, two):
-    """Peak signal-to-noise ratio of 8-bit pictures in dB; infinite for equal ones."""
-    error = np.mean((one.astype(float) - two.astype(float)) ** 2)
-    return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
-
-
-def test_psnr_of_a_known_difference():
-    one = np.zeros((4, 4, 3), np.uint8)
-    assert psnr(one, one) == float("inf")
-    assert psnr(one, one + 1) == pytest.approx(20 * np.log10(255))
 
 
 @pytest.mark.gpu

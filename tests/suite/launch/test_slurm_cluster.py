@@ -139,7 +139,6 @@ def test_a_job_whose_number_was_never_noted_is_found_by_its_name(cluster):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("forget", [False, True])
 def test_a_job_of_other_settings_is_not_disturbed(cluster, forget):
     file(cluster, "hold").touch()
