@@ -8,9 +8,12 @@ import subprocess
 import time
 from collections.abc import Callable
 
+import pytest
+
 from suite.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OK, EXIT_STOPPED
 from tests.suite.launch.conftest import make_checkout
 
+pytestmark = pytest.mark.slow  # a bare `pytest` installs and starts no Slurm
 REPRODUCE = ["suite", "reproduce", "toy", "--scale", "tiny", "--place", "slurm"]
 
 

@@ -14,7 +14,10 @@ from suite.errors import EXIT_OK
 
 TEAM = Path(__file__).parent / "team"
 PYTHON = Path(__file__).resolve().parents[2] / ".tox/detectron2/bin/python"
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="no environment with torch (tox -e detectron2)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PYTHON.exists(), reason="no environment with torch (tox -e detectron2)"),
+]
 
 
 @pytest.fixture
