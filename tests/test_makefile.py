@@ -125,9 +125,18 @@ def test_every_setting_that_help_names_reaches_the_command():
 def test_plan_of_the_published_scale_counts_the_published_shards():
     code, output = make("plan", "PAPER=solid", "SCALE=paper", "RUNS_DIR=runs/none")
     assert code == 0
-    rows = {line.split()[0]: line.split() for line in output.splitlines() if line}
+    table = output.partition("\ndisk: ")[0]
+    rows = {line.split()[0]: line.split() for line in table.splitlines() if line}
     assert rows["targets"][2] == "0/3907"
     assert rows["queries"][2] == "0/205"
+
+
+def test_plan_of_the_published_scale_tells_disk_core_hours_and_what_they_were_computed_from():
+    output = make("plan", "PAPER=solid", "SCALE=paper", "RUNS_DIR=runs/none")[1]
+    assert re.search(r"^disk: .* about [\d.]+ GB needed", output, flags=re.M)
+    assert re.search(r"^  targets +[\d,.]+ core hours = 1,000,000 pictures x ", output, flags=re.M)
+    assert re.search(r"^  by python -m benchmarks\.solid_units ", output, flags=re.M)
+    assert re.search(r"^wall: .* days on the \d+ cores of this machine", output, flags=re.M)
 
 
 def test_status_logs_report_and_clean_of_an_empty_runs_folder(tmp_path):
