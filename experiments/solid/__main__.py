@@ -1,5 +1,5 @@
-"""`python -m experiments.solid <verb> --config FILE --out DIR ...`; `--help` lists the verbs in order, and the
-commands by hand (by_hand.py).
+"""`python -m experiments.solid <verb> --config FILE --out DIR ...`; `--help` lists the verbs in order, and
+the commands by hand (by_hand.py).
 """
 
 import sys

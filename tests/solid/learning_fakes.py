@@ -1,4 +1,4 @@
-"""Folders `pretrain`, `instances`, `finetune` and `evaluate` as the learning stages leave them, with known figures."""
+"""Folders as `pretrain`, `instances`, `finetune` and `evaluate` leave them, with known figures."""
 
 from __future__ import annotations
 
