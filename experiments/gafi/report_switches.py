@@ -5,21 +5,9 @@ Loads with the settings alone. The README's table and the report's are held to t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from suite.config import to_tree
-
-
-@dataclass(frozen=True)
-class Switch:
-    """One setting by which the published behaviour comes back."""
-
-    key: str  # dotted, in the config of a run
-    faithful: Any  # the value with which it does as published
-    why: str  # what the published behaviour leads to
-
+from suite.report.switches import Switch, Turned, turned_of
 
 SWITCHES = (
     Switch("SEARCH.selection_split", "test", "the pictures that are reported also choose: CAS is flattered"),
@@ -43,25 +31,6 @@ SWITCHES = (
 )
 
 
-@dataclass(frozen=True)
-class Turned:
-    """A switch as it stood in a run."""
-
-    key: str
-    here: Any
-    published: Any
-    why: str
-
-
-def value_of(tree: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key of `to_tree(config)`."""
-    for part in key.split("."):
-        tree = tree[part]
-    return tree
-
-
 def turned(config: Any) -> list[Turned]:
     """The switches of a run that do not do as published, in the order of SWITCHES."""
-    tree = to_tree(config)
-    found = [Turned(s.key, value_of(tree, s.key), to_tree(s.faithful), s.why) for s in SWITCHES]
-    return [one for one in found if one.here != one.published]
+    return turned_of(config, ((switch.key, switch) for switch in SWITCHES))

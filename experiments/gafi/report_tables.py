@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.gafi.report_switches import value_of
 from suite.config import to_tree
+from suite.report.switches import value_of
 
 PUBLISHED = Path(__file__).resolve().parent / "published.csv"
 NOT_FOUND = "not found"

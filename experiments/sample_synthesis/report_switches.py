@@ -5,24 +5,11 @@ Loads with the settings alone. The README's table and the report's are held to t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from experiments.sample_synthesis.config import SampleSynthesisConfig
 from experiments.sample_synthesis.names import OBJECTS
-from suite.config import to_tree
+from suite.report.switches import Switch, Turned, turned_of
 
 EACH = "OBJECT."  # begins the key of a setting that every object has
-
-
-@dataclass(frozen=True)
-class Switch:
-    """One setting by which the published behaviour comes back."""
-
-    key: str  # dotted, in the config of a run; `OBJECT.` stands for each object
-    faithful: Any  # the value with which it does as published
-    why: str  # what the published behaviour leads to, or what it is
 
 
 SWITCHES = (
@@ -56,23 +43,6 @@ SWITCHES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Turned:
-    """A switch as it stood in a run."""
-
-    key: str
-    here: Any
-    published: Any
-    why: str
-
-
-def value_of(tree: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key of `to_tree(config)`."""
-    for part in key.split("."):
-        tree = tree[part]
-    return tree
-
-
 def keys_of(switch: Switch, objects: tuple[str, ...]) -> list[str]:
     """The keys that a switch stands for in a run of these objects."""
     if switch.key.startswith(EACH):
@@ -83,10 +53,4 @@ def keys_of(switch: Switch, objects: tuple[str, ...]) -> list[str]:
 
 def turned(config: SampleSynthesisConfig) -> list[Turned]:
     """The switches of a run that do not do as published, in the order of SWITCHES."""
-    tree = to_tree(config)
-    found = [
-        Turned(key, value_of(tree, key), to_tree(switch.faithful), switch.why)
-        for switch in SWITCHES
-        for key in keys_of(switch, config.objects)
-    ]
-    return [one for one in found if one.here != one.published]
+    return turned_of(config, ((key, s) for s in SWITCHES for key in keys_of(s, config.objects)))

@@ -16,7 +16,6 @@ from typing import Any
 from experiments.sample_synthesis.cells import ablation_images
 from experiments.sample_synthesis.config import SampleSynthesisConfig
 from experiments.sample_synthesis.metrics.published import ABLATION_FILES, main_file
-from experiments.sample_synthesis.report_switches import value_of
 from experiments.sample_synthesis.tables import (
     TYPES,
     Experiment,
@@ -31,6 +30,7 @@ from experiments.sample_synthesis.tables import (
     read_results,
 )
 from suite.config import to_tree
+from suite.report.switches import value_of
 
 STANDIN = "stand-in"
 EXPERIMENTS: dict[str, Experiment] = {

@@ -15,15 +15,12 @@ GANS = ("GAN 1 filtered", "GAN 2 filtered")
 
 @pytest.fixture(scope="module")
 def figures() -> dict[tuple[str, str, str], float]:
-    """{(table, row, metric): mean}, and of `sd of <metric>`; each over the same three seeds."""
+    """{(table, row, metric): mean}, each over the same three seeds."""
     rows = read_csv(FIGURES)
     cas = [row for row in rows if row["table"] == "CAS"]
     assert {row["seeds"] for row in cas} == {"0 1 2"}
     assert {(row["system"], row["scale"]) for row in rows} == {("gafi", "small")}
-    means = {(row["table"], row["row"], row["metric"]): float(row["mean"]) for row in rows}
-    return means | {
-        (row["table"], row["row"], f"sd of {row['metric']}"): float(row["sd"]) for row in rows if row["sd"]
-    }
+    return {(row["table"], row["row"], row["metric"]): float(row["mean"]) for row in rows}
 
 
 def accuracy(figures, row: str) -> float:
@@ -37,10 +34,9 @@ def test_filtering_helps_and_real_pictures_are_better(figures):
     assert accuracy(figures, "real pictures") >= 0.75
 
 
-def test_several_gans_are_as_good_as_the_best_one_within_the_spread(figures):
-    """1.1 points below it: more than the point that one may expect, less than a standard deviation."""
-    missing = max(accuracy(figures, gan) for gan in GANS) - accuracy(figures, "MultiGAN")
-    assert missing <= figures["CAS", "MultiGAN", "sd of accuracy"]
+@pytest.mark.xfail(strict=True, reason="measured: 1.1 points below the better GAN, with a spread of 1.4")
+def test_several_gans_are_about_as_good_as_the_best_one(figures):
+    assert accuracy(figures, "MultiGAN") >= max(accuracy(figures, gan) for gan in GANS) - 0.01
 
 
 def test_renewing_the_pictures_costs_nothing(figures):

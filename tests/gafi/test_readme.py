@@ -11,9 +11,10 @@ import yaml
 
 from experiments.gafi.cli import BY_HAND, CHAIN
 from experiments.gafi.config import DATASETS, GafiConfig, ckpt_epochs, search_epochs
-from experiments.gafi.report_switches import SWITCHES, value_of
+from experiments.gafi.report_switches import SWITCHES
 from experiments.gafi.stages import STAGES
 from suite.config import load_config, to_tree
+from suite.report.switches import value_of
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / "experiments" / "gafi"

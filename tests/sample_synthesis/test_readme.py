@@ -16,10 +16,11 @@ from experiments.sample_synthesis.config import CONFIG, CONFIGS
 from experiments.sample_synthesis.detector.weights import FILES
 from experiments.sample_synthesis.flags import SUMMARIES, parser_of
 from experiments.sample_synthesis.names import ALL, FLAGS, OBJECTS, SCRIPTS, VOC
-from experiments.sample_synthesis.report_switches import SWITCHES, keys_of, value_of
+from experiments.sample_synthesis.report_switches import SWITCHES, keys_of
 from experiments.sample_synthesis.stages import STAGES
 from experiments.sample_synthesis.tables import find, read_published
 from suite.config import load_config, to_tree
+from suite.report.switches import value_of
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / "experiments" / "sample_synthesis"

@@ -21,7 +21,7 @@ import keras
 ROOT = Path(__file__).parents[3]
 TORCH_PYTHON = ROOT / ".tox" / "detectron2" / "bin" / "python"
 TAPS = ("block_12_add", "block_13_expand_relu", "block_16_project_BN", "out_relu")
-# Sums of some hundred to thousand products in float32, in 52 layers one after the other, in another order.
+# Sums of some hundred to thousand products in float32, in 52 layers, in an order that depends on the CPU.
 RELATIVE = 2e-5
 
 TORCHVISION = """

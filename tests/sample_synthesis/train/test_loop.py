@@ -99,6 +99,7 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(tmp_path, step):
 def test_a_training_killed_without_warning_goes_on_to_the_same_bytes(tmp_path):
     code = (
         "import os, signal, sys, pathlib\n"
+        "import tests.sample_synthesis.conftest\n"  # the same threads
         "from tests.sample_synthesis.train.test_loop import train\n"
         "class Kill:\n"
         "    left = 5\n"
