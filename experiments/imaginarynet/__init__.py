@@ -1,0 +1,1 @@
+"""ImaginaryNet: detectors that learn from imagined pictures (README.md)."""
