@@ -1,1 +1,1 @@
-"""ImaginaryNet: detectors that learn from imagined pictures (README.md)."""
+"""ImaginaryNet: from class names to a filtered, labelled set of imaginary pictures."""
