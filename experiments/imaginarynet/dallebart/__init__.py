@@ -1,0 +1,1 @@
+"""DalleBart, the text-to-image transformer of DALL-E mini, on JAX."""
