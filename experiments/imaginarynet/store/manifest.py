@@ -51,7 +51,7 @@ class Candidate:
     seed: int  # unsigned, 64 bits
     status: str = "queued"
     reason: str = ""  # of `failed`
-    path: str = ""  # "<stage>/<shard>:<member>", empty before there is a picture
+    path: str = ""  # "<stage>/<shard>:<member>" (a narrow stage has no shard); empty before
     sha256: str = ""  # of the picture file
     width: int = 0  # pixels
     height: int = 0  # pixels
