@@ -54,7 +54,7 @@ def write_unlabelled(source: Source, out: Path) -> int:
 
 
 def _categories(source: Source) -> tuple[CocoCategory, ...]:
-    return tuple(CocoCategory(number, one.name) for number, one in enumerate(source.classes, start=1))
+    return tuple(CocoCategory(number, name) for number, name in enumerate(source.class_names, start=1))
 
 
 def _info(level: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def write_parquet(source: Source, out: Path, *, per_group: int = PER_GROUP) -> i
                     "image": {"bytes": source.pictures.read(row), "path": file_name(row)},
                     "class_id": row.class_id,
                     "class_name": row.class_name,
-                    "labels": labels_of(row, source.classes),
+                    "labels": labels_of(row, source.class_names),
                     "label_level": LEVEL,
                     "prompt": row.prompt,
                     "seed": row.seed,

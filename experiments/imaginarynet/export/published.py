@@ -24,6 +24,6 @@ def write_published(source: Source, out: Path) -> int:
     for number, row in enumerate(source.kept):
         name = f"{number:06d}{ending(row)}"
         source.place(row, out / "image" / name)
-        text = annotation(row, labels_of(row, source.classes), name, folder=FOLDER)
+        text = annotation(row, labels_of(row, source.class_names), name, folder=FOLDER)
         write_file(out / "annotation" / f"{number:06d}.xml", text)
     return len(source.kept)

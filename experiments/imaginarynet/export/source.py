@@ -8,26 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from experiments.imaginarynet.classes import label_of
 from experiments.imaginarynet.store.manifest import Candidate, in_order
 from experiments.imaginarynet.store.pictures import Pictures
-from suite.errors import BadInput
 
 LEVEL = "image"  # what the labels say something about: the picture, not a box
-
-
-@dataclass(frozen=True)
-class ExportClass:
-    """A class of the list."""
-
-    name: str  # as in the class file
-    label: str  # without spaces
 
 
 @dataclass(eq=False)
 class Source:
     """All candidates of a run, and their pictures."""
 
-    classes: Sequence[ExportClass]  # in the order of the class file
+    class_names: Sequence[str]  # in the order of the class file
     rows: Sequence[Candidate]
     pictures: Pictures
     split: str
@@ -36,7 +28,6 @@ class Source:
     _files: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_labels([one.label for one in self.classes])
         self.rows = in_order(self.rows)
         self.kept = [row for row in self.rows if row.kept]
 
@@ -69,9 +60,9 @@ def hidden_name(row: Candidate) -> str:
     return hashlib.sha256(f"{row.candidate_id}|{row.sha256}".encode()).hexdigest()[:16] + ending(row)
 
 
-def labels_of(row: Candidate, classes: Sequence[ExportClass]) -> list[str]:
+def labels_of(row: Candidate, class_names: Sequence[str]) -> list[str]:
     """The labels of a picture, in the order of the classes."""
-    return [classes[index].label for index in row.image_labels]
+    return [label_of(class_names[index]) for index in row.image_labels]
 
 
 def write_file(path: Path, data: bytes | str) -> None:
@@ -86,12 +77,3 @@ def write_file(path: Path, data: bytes | str) -> None:
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """A text file with Unix line ends."""
     write_file(path, "".join(f"{line}\n" for line in lines))
-
-
-def _check_labels(labels: Sequence[str]) -> None:
-    """BadInput where labels cannot be told apart, or cannot be names of files."""
-    for label in labels:
-        if labels.count(label) > 1:
-            raise BadInput(f"two classes have the label {label!r}", fix="give each class a name of its own")
-        if not label or "/" in label or label.startswith("."):
-            raise BadInput(f"the label {label!r} cannot name a file", fix="choose another name for the class")

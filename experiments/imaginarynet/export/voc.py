@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from experiments.imaginarynet.classes import label_of
 from experiments.imaginarynet.export.source import (
     LEVEL,
     Source,
@@ -31,15 +32,15 @@ def write_voc(source: Source, out: Path) -> int:
     for row in source.kept:
         name = file_name(row)
         source.place(row, out / "JPEGImages" / name)
-        text = annotation(row, labels_of(row, source.classes), name)
+        text = annotation(row, labels_of(row, source.class_names), name)
         write_file(out / "Annotations" / f"{row.candidate_id}.xml", text)
         stems.append(row.candidate_id)
     sets = out / "ImageSets" / "Main"
     write_lines(sets / f"{source.split}.txt", stems)
-    for index, one in enumerate(source.classes):
+    for index, name in enumerate(source.class_names):
         signs = (" 1" if index in row.image_labels else "-1" for row in source.kept)
         lines = (f"{stem} {sign}" for stem, sign in zip(stems, signs, strict=True))
-        write_lines(sets / f"{one.label}_{source.split}.txt", lines)
+        write_lines(sets / f"{label_of(name)}_{source.split}.txt", lines)
     return len(stems)
 
 

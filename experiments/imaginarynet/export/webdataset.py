@@ -27,7 +27,7 @@ def write_webdataset(source: Source, out: Path, *, per_tar: int = PER_TAR) -> in
 def description(row: Candidate, source: Source) -> dict[str, Any]:
     """What is known of a picture: its row and its labels by name."""
     tree = asdict(row)
-    return {**tree, "labels": labels_of(row, source.classes), "label_level": LEVEL, "source": "imaginary"}
+    return {**tree, "labels": labels_of(row, source.class_names), "label_level": LEVEL, "source": "imaginary"}
 
 
 def _members(source: Source, rows: list[Candidate]) -> Iterator[tuple[str, bytes]]:

@@ -91,11 +91,13 @@ class Pictures:
 
 
 def split_path(path: str) -> tuple[str, str, str]:
-    """(stage, shard folder, member) of the path in a row. Raises BadInput."""
+    """(stage, folder of the shard, member) of the path in a row; the folder is "" in a narrow stage.
+
+    Raises BadInput.
+    """
     place, _, member = path.partition(":")
     stage, _, shard = place.partition("/")
-    if not (stage and shard and member):
-        raise BadInput(
-            "names no picture as stage/shard:member", file=path or "a row without a path", fix=AGAIN
-        )
+    if not (stage and member):
+        file = path or "a row without a path"
+        raise BadInput("names no picture as stage/shard:member", file=file, fix=AGAIN)
     return stage, shard, member
