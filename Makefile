@@ -1,11 +1,12 @@
 # `make help` lists what exists. Settings come on the command line: make reproduce-solid SCALE=small SEED=1
 # Nothing is to be installed first: workflow/run makes the environments that a target needs.
 
-export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT OBJECT MESHES
+export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT OBJECT MESHES CLASSES NUM BACKEND THRESHOLD
 RUN := workflow/run
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce-solid reproduce-dense-detector reproduce-gafi reproduce-sample-synthesis reproduce
+.PHONY: help reproduce-solid reproduce-dense-detector reproduce-gafi reproduce-sample-synthesis
+.PHONY: reproduce-imaginarynet reproduce
 .PHONY: plan status logs shell report
 .PHONY: fetch-meshes fetch-fashion-mnist fetch-cifar10 fetch-cifar100 fetch-cinic10 fetch-dermamnist tabletop
 .PHONY: doctor gpu-check images test lint clean
@@ -25,6 +26,9 @@ reproduce-gafi: ## GaFi: GANs, filtered pictures, classifiers that never saw a r
 
 reproduce-sample-synthesis: ## cut-outs -> synthetic images -> detectors (OBJECT=qr|face|bird|car|all)
 	@$(RUN) reproduce sample-synthesis
+
+reproduce-imaginarynet: ## class names -> filtered pictures (CLASSES=voc NUM= BACKEND= THRESHOLD=)
+	@$(RUN) reproduce imaginarynet
 
 reproduce: ## every paper that is here, one after the other, then the report
 	@$(RUN) reproduce all && $(RUN) report
@@ -75,7 +79,6 @@ lint: ## the style checks alone
 clean: ## list the runs, ask, delete them (FORCE=1: do not ask); never data/
 	@$(RUN) clean
 
-#?
 #? SCALE=tiny|smoke|small|paper  PLACE=auto|venv|docker|slurm  DEVICE=auto|cpu|cuda  ACCEL=auto|cpu|cuda
 #? SEED=0  JOBS=auto  DATA_DIR=data  RUNS_DIR=runs  PAPER=solid  STRICT=1 (redo what another lock made)
 #? OVERRIDES='render.samples=32 store.num_images=128' (any setting of the config)

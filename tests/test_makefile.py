@@ -18,6 +18,7 @@ COMMANDS = {  # target -> what it starts
     "reproduce-dense-detector": "workflow/run reproduce dense-detector",
     "reproduce-gafi": "workflow/run reproduce gafi",
     "reproduce-sample-synthesis": "workflow/run reproduce sample-synthesis",
+    "reproduce-imaginarynet": "workflow/run reproduce imaginarynet",
     "reproduce": "workflow/run reproduce all && workflow/run report",
     "plan": "workflow/run plan",
     "status": "workflow/run status",
@@ -40,7 +41,7 @@ UNLISTED = {  # help names them in the line of fetch-fashion-mnist
 }
 SETTINGS = (
     "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT "
-    "OBJECT MESHES"
+    "OBJECT MESHES CLASSES NUM BACKEND THRESHOLD"
 ).split()
 
 

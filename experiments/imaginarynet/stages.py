@@ -110,7 +110,7 @@ def _prompts(config: ImaginaryNetConfig, round: int) -> Stage:
     sampling = ("model", "max_length", "top_k", "top_p", "temperature", "max_tries", "require_class")
     return _stage(
         stage_name("prompts", round),
-        "the language model's descriptions" if round == 1 else f"as many again as round {round - 1} left open",
+        "a description for each picture" if round == 1 else "descriptions in place of what was rejected",
         "prompts.stage:run", uses_gpu=is_model, decides=TORCH if is_model else (),
         inputs=(*names_of("prompts", config, before=round), *names_of("scores", config, before=round)),
         outside=prompts_state,

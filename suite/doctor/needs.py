@@ -19,6 +19,7 @@ ALWAYS = ("runs-writable", "disk", "memory")
 TOOLCHAINS = {
     "dense-detector": ("detectron2",),
     "gafi": ("tensorflow",),
+    "imaginarynet": ("detectron2", "jax"),
     "sample-synthesis": ("tensorflow", "detectron2"),
     "solid": ("blender", "detectron2"),
 }

@@ -33,13 +33,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from suite.config import load_config
 from suite.errors import EXIT_OK, BadInput, Missing, guard
 from suite.launch.machine import THREAD_VARIABLES
 from suite.launch.places import HERE_PYTHON, RELAY_VARIABLE, own_toolchain
 from suite.launch.pool import POLL_SECONDS, StopRequest
 from suite.launch.worker import die_with_parent, exit_code, say
 from suite.provenance import ROOT
-from suite.runs import systems
+from suite.runs import stages_of, systems
 
 PASSED_ON = (*THREAD_VARIABLES, "CUDA_VISIBLE_DEVICES")  # what a launcher tells each worker
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -50,12 +51,23 @@ CONNECT_SECONDS = 1
 IDLE_SECONDS = 3600  # compose may build the image of the client after the server has started
 
 
-def toolchain_of(package: str, verb: str) -> str | None:
-    """Toolchain of a stage; None where the system has no such stage."""
+def toolchain_of(package: str, verb: str, flags: Sequence[str] = ()) -> str | None:
+    """Toolchain of a stage; None where the system has no such stage.
+
+    flags: behind the verb; the settings that they name may decide which stages there are, and where.
+    """
     home, _, system = package.partition(".")
     if home != "experiments" or system.replace("_", "-") not in systems():
         raise BadInput(f"{package!r} is no system of ours")
-    stage = import_module(f"{package}.stages").STAGES.get(verb)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    parser.add_argument("-o", "--override", action="append", default=[])
+    named, _ = parser.parse_known_args([*flags])
+    stages = import_module(f"{package}.stages").STAGES
+    if named.config is not None:
+        schema = import_module(f"{package}.config").CONFIG
+        stages = stages_of(system, load_config(schema, named.config, named.override))
+    stage = stages.get(verb)
     return stage and stage.toolchain
 
 
@@ -181,7 +193,7 @@ class Server:
             raise BadInput("a request is [package, verb, flag ...] and {variable: text}")
         if not all(isinstance(text, str) for text in (*words, *env.values())):
             raise BadInput("words and values are texts")
-        if toolchain_of(*words[:2]) != self.toolchain:
+        if toolchain_of(*words[:2], words[2:]) != self.toolchain:
             raise BadInput(f"{words[1]!r} of {words[0]} is no stage of the toolchain {self.toolchain}")
         if not set(env) <= set(PASSED_ON) or not 2 <= len(link.files) == message.get("files"):
             raise BadInput("other variables than a launcher sets, or the open files did not arrive")
@@ -292,7 +304,7 @@ def pass_on_signals(sock: socket.socket) -> None:
 
 def run(words: Sequence[str], *, keep: Sequence[int]) -> int:
     """A verb in the toolchain that it belongs to: here if it is this one's, or no stage at all."""
-    toolchain = toolchain_of(*words[:2])
+    toolchain = toolchain_of(*words[:2], words[2:])
     if toolchain is None or own_toolchain() in (None, toolchain):
         os.execv(HERE_PYTHON, [HERE_PYTHON, "-m", *words])
     return call(toolchain, words, keep=keep)

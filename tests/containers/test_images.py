@@ -227,7 +227,7 @@ def test_no_gpu_is_exit_3_with_the_remedy(images):
     assert "ACCEL=cuda" in done.stderr
 
 
-PAPERS = ("solid", "dense-detector", "gafi", "sample-synthesis")
+PAPERS = ("solid", "dense-detector", "gafi", "sample-synthesis", "imaginarynet")
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,8 @@ LIGHT_MODULES = [
     "experiments.gafi.stages", "experiments.gafi.config",
     "experiments.sample_synthesis.stages", "experiments.sample_synthesis.config",
     "experiments.sample_synthesis.cells", "experiments.sample_synthesis.names",
+    "experiments.imaginarynet.stages", "experiments.imaginarynet.config",
+    "experiments.imaginarynet.rounds", "experiments.imaginarynet.classes",
 ]  # fmt: skip
 
 
