@@ -1,0 +1,185 @@
+"""The command line: by hand with the published flags, the whole chain, and every stage of a run.
+
+    python -m experiments.imaginarynet generate --classfile VOC.txt --num 20 --gpt --clip --outputdir runs/voc
+    python -m experiments.imaginarynet filter --outputdir runs/voc --threshold 0.8
+    python -m experiments.imaginarynet import-archive DIR --out DIR
+    python -m experiments.imaginarynet reproduce --scale smoke
+
+A verb with `--config FILE` is that stage of a run: `prompts-2 --config FILE --prompts DIR --scores DIR
+--out DIR`. Commands that need a framework say which environment has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from experiments.imaginarynet.config import CONFIG
+from experiments.imaginarynet.flags import PROGRAM, STEPS, parser_of
+from experiments.imaginarynet.rounds import round_of
+from experiments.imaginarynet.stages import STAGES, SYSTEM, stages_of
+from suite import stage_cli
+from suite.by_hand import Parser
+from suite.config import load_config
+from suite.errors import BadInput, Missing, guard
+from suite.provenance import ROOT
+from suite.stage import STOP
+
+# Command: its module, with SUMMARY, add_flags(parser) and run(args), which yields the lines to be printed.
+COMMANDS = {
+    "import-archive": "archive",
+    "train-tokenizer": "learn.tokenizer_command",
+    "train-vqgan": "learn.vqgan_command",
+    "train-dallebart": "learn.dallebart_command",
+    "train-clip": "learn.clip_command",
+    "train-diffusion": "learn.diffusion_command",
+}
+CHAIN = {
+    "reproduce": "the whole chain at a scale; what is done is not redone",
+    "report": "the page of a run of the whole chain whose stages are done",
+}
+# The suite's own Python: venv, container.
+WORKFLOW = (".tox/workflow/bin/python", "/opt/workflow/bin/python")
+# Module: toolchain that has it; every other framework is in detectron2.
+ENVIRONMENTS = {"jax": "jax", "jaxlib": "jax", "flax": "jax", "optax": "jax", "tqdm": "workflow"}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, run, return the exit code (suite/errors.py)."""
+    words = list(argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        return guard(lambda: _overview(0 if words else 2))
+    verb, rest = words[0].removesuffix(".py"), words[1:]
+    if verb == "imaginarynet":  # the published script
+        verb = "generate"
+    as_stage = any(word == "--config" or word.startswith("--config=") for word in rest)
+    is_known = verb in (*STEPS, *COMMANDS, *CHAIN)
+    if as_stage and verb not in ("generate", *COMMANDS) or (verb in STAGES and not is_known):
+        return guard(lambda: _stage(verb, rest))
+    return guard(lambda: _run(verb, rest))
+
+
+def _overview(code: int) -> int:
+    print(overview())
+    return code
+
+
+def overview() -> str:
+    """What there is, for -h."""
+    lines = [f"usage: {PROGRAM} COMMAND [flags]        (COMMAND -h lists its flags)", "", "by hand:"]
+    lines += [f"  {name:<17}{text}" for name, text in STEPS.items()]
+    lines += [f"  {name:<17}{_summary(name)}" for name in COMMANDS]
+    lines += ["", "the whole chain:", *(f"  {name:<17}{text}" for name, text in CHAIN.items())]
+    lines += ["", "as stages of a run, with --config FILE and --out DIR, in order:"]
+    shown = (stage for name, stage in STAGES.items() if round_of(name) < 3)
+    lines += [f"  {stage.name:<19}{stage.summary}" for stage in shown]
+    return "\n".join(lines)
+
+
+def _summary(verb: str) -> str:
+    return import_module(f"experiments.imaginarynet.{COMMANDS[verb]}").SUMMARY
+
+
+def _stage(verb: str, words: Sequence[str]) -> int:
+    """A stage with the settings that its flags name, which decide its inputs."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("-o", "--override", action="append", default=[])
+    known, _ = parser.parse_known_args(words)
+    stages = STAGES
+    if known.config is not None:
+        stages = stages_of(load_config(CONFIG, known.config, known.override))
+        if verb not in stages:
+            raise BadInput(f"these settings need no stage {verb}", fix=f"they need {', '.join(stages)}")
+    return stage_cli.main(SYSTEM, stages, CONFIG, [verb, *words])
+
+
+def _run(verb: str, words: Sequence[str]) -> int:
+    if verb == "reproduce":
+        return _reproduce(words)
+    if verb == "report":
+        return _report(words)
+    if verb in STEPS:
+        args = parser_of(verb).parse(words)
+        return _with_remedy(lambda: _generate(args, verb))
+    if verb in COMMANDS:
+        return _with_remedy(lambda: _command(verb, words))
+    known = list(dict.fromkeys([*STEPS, *COMMANDS, *CHAIN, *STAGES]))
+    near = difflib.get_close_matches(verb, known, n=2)
+    fix = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join((*STEPS, *COMMANDS))}"
+    raise BadInput(f"no command {verb!r}", fix=fix)
+
+
+def _with_remedy(run) -> int:
+    """A missing framework is one line that says which environment has it."""
+    try:
+        return run()
+    except ModuleNotFoundError as error:
+        name = ENVIRONMENTS.get((error.name or "").partition(".")[0], "detectron2")
+        fix = f"use .tox/{name}/bin/python (python3 workflow/bootstrap.py {name} makes it), or Docker"
+        raise Missing(f"{sys.executable} has no {error.name}", fix=fix) from None
+
+
+def _generate(args: argparse.Namespace, verb: str) -> int:
+    from experiments.imaginarynet.generate import generate
+
+    return generate(args, verb)
+
+
+def _command(verb: str, words: Sequence[str]) -> int:
+    module = import_module(f"experiments.imaginarynet.{COMMANDS[verb]}")
+    parser = Parser(prog=f"{PROGRAM} {verb}", description=module.SUMMARY, allow_abbrev=False)
+    module.add_flags(parser)
+    args = parser.parse(words)
+    STOP.install()
+    for line in module.run(args):
+        print(line, flush=True)
+    return 0
+
+
+# --- the whole chain ---
+
+
+def workflow_python() -> str | None:
+    """The Python that has the suite's workflow, in the repository or in the image; None without one."""
+    return next((str(ROOT / name) for name in WORKFLOW if (ROOT / name).is_file()), None)
+
+
+def _reproduce(words: Sequence[str]) -> int:
+    """`python -m suite reproduce imaginarynet ...`. This process becomes it."""
+    python = workflow_python()
+    if python is None:
+        fix = "type `make reproduce-imaginarynet`, which makes it"
+        raise Missing("the environment of the workflow is not there", fix=fix)
+    place = ["--place", "here"] if python.startswith("/opt/") and "--place" not in words else []
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    os.execv(python, [python, "-m", "suite", "reproduce", SYSTEM, *place, *words])
+
+
+def _report(words: Sequence[str]) -> int:
+    """Bring the page of a run up to date, where everything before it is done."""
+    parser = Parser(prog=f"{PROGRAM} report", description=CHAIN["report"], allow_abbrev=False)
+    parser.add_argument("--scale", default=os.environ.get("SCALE") or "smoke", help="default $SCALE or smoke")
+    # The default is a text, so that a wrong $SEED is refused like a wrong flag.
+    parser.add_argument("--seed", type=int, default=os.environ.get("SEED") or "0", help="default $SEED or 0")
+    parser.add_argument("-o", "--override", action="append", default=[], metavar="KEY=VALUE")
+    args = parser.parse(words)
+    from suite.inspect_run import inspect
+    from suite.runs import Run, own_overrides
+
+    overrides = (*own_overrides(SYSTEM), *args.override)
+    run = Run(system=SYSTEM, scale=args.scale, seed=args.seed, overrides=overrides)
+    left = [state.name for state in inspect(run) if not state.is_done and state.name != "report"]
+    command = ["--scale", args.scale, "--seed", str(args.seed)]
+    command += [word for text in args.override for word in ("-o", text)]
+    if left:
+        raise Missing(
+            f"{run.name}: not done yet: {', '.join(left)}", fix=f"{PROGRAM} reproduce {' '.join(command)}"
+        )
+    return _reproduce([*command, "--until", "report"])

@@ -1,0 +1,152 @@
+"""`generate` and its steps: the stages of a run in a folder of the user, one after the other.
+
+    <outputdir>/prompt.txt, image/, annotation/   in the published layout, of the kept pictures
+    <outputdir>/manifest.jsonl, classes.csv       every candidate; what each class asked for and got
+    <outputdir>/stages/<stage>/, logs/            what the stages left, and said
+    <outputdir>/config.yaml, seed.json            what it was made with
+
+Every stage runs in its toolchain by the launcher of the suite, so DALL-E mini and CLIP need not live in one
+environment. The same command again does what is missing; a killed one goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from experiments.imaginarynet.config import ImaginaryNetConfig
+from experiments.imaginarynet.flags import CONFIG_FILE, SEED_FILE, STEPS, Choice, output_of, settings_of
+from experiments.imaginarynet.publish import publish, write_prompts
+from experiments.imaginarynet.stages import SYSTEM, stages_of
+from suite.config import dump
+from suite.errors import EXIT_OK, EXIT_STOPPED, BadInput
+from suite.inspect_run import inspect
+from suite.launch import __main__ as launcher
+from suite.launch.engine import pick_accel, pick_device, pick_place
+from suite.launch.pool import StopRequest
+from suite.launch.state import exclusive
+from suite.manifest import write_json
+from suite.stage import Stage
+
+LAST = {"generate": "export"}  # command: its last stage, where the names differ
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """A run in a folder of the user; what suite.inspect_run asks of a run."""
+
+    home: Path
+    config: ImaginaryNetConfig
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Where the stages lie."""
+        return self.home / "stages"
+
+    @cached_property
+    def stages(self) -> Mapping[str, Stage]:
+        """What a folder of the user needs: all but the report."""
+        return {name: stage for name, stage in stages_of(self.config).items() if name != "report"}
+
+    def producer(self, name: str) -> str:
+        """Inputs have the names of stages."""
+        return name
+
+    def until(self, last: str) -> list[Stage]:
+        """The stages that lead to the last one, itself included, in order."""
+        wanted, waiting = set(), [last]
+        while waiting:
+            name = waiting.pop()
+            wanted.add(name)
+            waiting += [other for other in self.stages[name].inputs if other not in wanted]
+        return [stage for stage in self.stages.values() if stage.name in wanted]
+
+
+def generate(args: argparse.Namespace, verb: str = "generate") -> int:
+    """Bring the output folder up to a step; returns the exit code of the stage that failed, or 0."""
+    assert verb in STEPS
+    home = output_of(args)
+    choice = settings_of(args, goes_on=verb != "generate")
+    claim(home)
+    with exclusive(home / ".lock"):
+        output = save(home, choice)
+        code = run_stages(output, output.until(LAST.get(verb, verb)), args)
+        if code == EXIT_OK:
+            tell(output, verb)
+    return code
+
+
+def claim(home: Path) -> None:
+    """The folder, new or ours. Raises BadInput where it holds something else."""
+    if home.is_dir() and any(home.iterdir()) and not (home / CONFIG_FILE).is_file():
+        fix = "name another --outputdir; `import-archive` reads a folder of the published code"
+        raise BadInput("holds something else", file=home, fix=fix)
+    try:
+        (home / "logs").mkdir(parents=True, exist_ok=True)
+        (home / "stages").mkdir(exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BadInput(
+            "a file stands where a folder is needed", file=home, fix="name another --outputdir"
+        ) from None
+
+
+def save(home: Path, choice: Choice) -> Output:
+    """Keep the settings beside the result, from where the stages read them."""
+    text = dump(choice.config)
+    path = home / CONFIG_FILE
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        temporary = home / f".{CONFIG_FILE}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    write_json(home / SEED_FILE, {"seed": choice.seed})
+    return Output(home=home, config=choice.config, seed=choice.seed)
+
+
+def run_stages(output: Output, stages: list[Stage], args: argparse.Namespace) -> int:
+    """Every stage that is not done, by the launcher; returns the first exit code that is not 0."""
+    stop = StopRequest()
+    stop.install()
+    place = pick_place(args.place)
+    device, _ = pick_device(args.device, place)
+    done = {state.name for state in inspect(output) if state.is_done}  # type: ignore[arg-type]
+    for stage in stages:
+        if stage.name in done:
+            continue
+        if stop.is_set:
+            return EXIT_STOPPED
+        words = launch_words(output, stage, place=place, device=device, args=args)
+        code = launcher.launch(launcher.build_parser().parse_args(words), stop)
+        if code != EXIT_OK:
+            return code
+    return EXIT_STOPPED if stop.is_set else EXIT_OK
+
+
+def launch_words(
+    output: Output, stage: Stage, *, place: str, device: str, args: argparse.Namespace
+) -> list[str]:
+    """The launcher's command for one stage."""
+    words: list[Any] = ["--system", SYSTEM, "--toolchain", stage.toolchain, "--place", place]
+    words += ["--jobs", args.jobs, "--accel", pick_accel(args.accel, device)]
+    words += ["--log", output.home / "logs" / f"{stage.name}.log", *(["--wide"] if stage.is_wide else [])]
+    words += ["--", stage.name, "--config", output.home / CONFIG_FILE, "--seed", output.seed]
+    words += ["--device", device if stage.uses_gpu else "cpu", "--out", output.folder / stage.name]
+    words += [word for name in stage.inputs for word in (f"--{name}", output.folder / name)]
+    return [str(word) for word in words]
+
+
+def tell(output: Output, verb: str) -> None:
+    """Put the files where the published code has them, and say where they are."""
+    if verb == "generate":
+        pictures, is_new = publish(output.folder / "export", output.home)
+        print(f"{pictures} pictures: {'done' if is_new else 'up to date'}, in {output.home}")
+    elif verb == "prompts":
+        prompts = write_prompts(output.folder / "prompts", output.home / "prompt.txt", output.config)
+        print(f"{prompts} prompts: {output.home / 'prompt.txt'}")
+    else:
+        print(f"{verb}: {output.folder / verb}")
