@@ -38,7 +38,7 @@ def sample(
     params: model.Tree, config: DalleBartConfig, text_ids: np.ndarray, mask: np.ndarray, seeds: np.ndarray, *,
     condition_scale: float = 10.0, top_k: int = 50, top_p: float = 1.0, temperature: float = 1.0,
 ) -> Array:  # fmt: skip
-    """Codes of one picture per text, int32 (B, S), each in 0..codebook-1.
+    """Codes of one picture per text, int32 (B, S), each in 0..codebook-1; -1 where a logit is not finite.
 
     text_ids, mask: int32 (B, T); seeds: uint64 (B,), one per picture. A row depends on its own text and
     seed alone; another batch size may round differently. Compiled once per shape and setting.
@@ -81,7 +81,7 @@ def draw(
             scores = mix(scores[:batch], scores[batch:], sampling.condition_scale)
         at = jax.vmap(jax.random.fold_in, (0, None))(keys, position)
         token = choose(scores, at, sampling)
-        return (token, past), token
+        return (token, past), jnp.where(jnp.isfinite(scores).all(-1), token, -1)
 
     past = model.empty_past(config, ids.shape[0], params["head"].dtype)
     start = jnp.full((batch,), config.decoder_start, jnp.int32)

@@ -11,6 +11,7 @@ accents are dropped and what then is no ASCII goes.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -103,6 +104,14 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         if tokenizer.token_to_id(name) != number:
             raise BadInput(f"token {name} is not number {number}", file=path, fix="take the model's own file")
     return tokenizer
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """SHA-256, hex, of the files that `read_tokenizer` reads from a folder."""
+    digest = hashlib.sha256()
+    for name in (TOKENIZER,) if (folder / TOKENIZER).is_file() else (VOCABULARY, MERGES):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
 
 
 def _from_merges(vocabulary: Path, merges: Path) -> Tokenizer:

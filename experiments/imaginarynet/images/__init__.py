@@ -1,0 +1,1 @@
+"""The pictures of DALL-E mini, drawn on JAX."""
