@@ -29,6 +29,7 @@ from experiments.imaginarynet.learn.diffusion_model import (
     build_text_encoder,
     build_unet,
     num_parameters,
+    quicken,
     scheduler,
     standardise,
     write_folder,
@@ -46,8 +47,8 @@ ENCODED_AT_ONCE = 64
 class DiffusionRecipe:
     """How to train."""
 
-    autoencoder: Phase = Phase(steps=1200, batch=32, lr=2e-3)
-    unet: Phase = Phase(steps=3000, batch=48, lr=1e-3, weight_decay=0.01, mean_decay=0.999)
+    autoencoder: Phase = Phase(steps=3200, batch=16, lr=1e-3)
+    unet: Phase = Phase(steps=4000, batch=48, lr=1e-3, mean_decay=0.999)
     kl_weight: float = 1e-4  # against the mean absolute difference of pixels in [-1, 1]
     snr_limit: float = 5.0
     caption_dropout: float = 0.1
@@ -76,6 +77,7 @@ class AutoencoderLearner(Learner):
         first = int(item_rng(seed, f"{name}.initial", 0).integers(0, 2**63 - 1))
         model = build_autoencoder(recipe.size, seed=first).to(device, memory_format=torch.channels_last)
         super().__init__(model, recipe.autoencoder, count=len(train), name=name, seed=seed)
+        quicken(self.model)
         self.train, self.held_out, self.recipe, self.device = train, held_out[:HELD_OUT], recipe, device
 
     def compute(self, rows: np.ndarray, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -119,6 +121,7 @@ class UNetLearner(Learner):
         ).to(device)
         parts.unet.to(memory_format=torch.channels_last)
         super().__init__(parts, recipe.unet, count=len(train.captions), name=name, seed=seed)
+        quicken(self.model)
         self.train, self.held_out, self.recipe, self.device = train, held_out, recipe, device
         self._texts = {  # once: the same captions come in every epoch
             part: pad_captions(tokenizer, [*part.captions, ""], length=recipe.size.text_length)
