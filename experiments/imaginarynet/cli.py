@@ -30,7 +30,7 @@ from suite.errors import BadInput, Missing, guard
 from suite.provenance import ROOT
 from suite.stage import STOP
 
-# Command: its module, with SUMMARY, add_flags(parser) and run(args), which yields the lines to be printed.
+# Command: its module, with add_flags(parser) and run(args), which yields the lines to be printed.
 COMMANDS = {
     "import-archive": "archive",
     "train-tokenizer": "learn.tokenizer_command",
@@ -38,6 +38,14 @@ COMMANDS = {
     "train-dallebart": "learn.dallebart_command",
     "train-clip": "learn.clip_command",
     "train-diffusion": "learn.diffusion_command",
+}
+SUMMARIES = {
+    "import-archive": "a folder of the published code, as a manifest and pictures of ours",
+    "train-tokenizer": "the words of DALL-E mini from a corpus of captioned pictures",
+    "train-vqgan": "its image tokenizer",
+    "train-dallebart": "its transformer, on the codes of that tokenizer",
+    "train-clip": "the tiny CLIP of the filter",
+    "train-diffusion": "the tiny latent diffusion pipeline",
 }
 CHAIN = {
     "reproduce": "the whole chain at a scale; what is done is not redone",
@@ -73,16 +81,12 @@ def overview() -> str:
     """What there is, for -h."""
     lines = [f"usage: {PROGRAM} COMMAND [flags]        (COMMAND -h lists its flags)", "", "by hand:"]
     lines += [f"  {name:<17}{text}" for name, text in STEPS.items()]
-    lines += [f"  {name:<17}{_summary(name)}" for name in COMMANDS]
+    lines += [f"  {name:<17}{text}" for name, text in SUMMARIES.items()]
     lines += ["", "the whole chain:", *(f"  {name:<17}{text}" for name, text in CHAIN.items())]
     lines += ["", "as stages of a run, with --config FILE and --out DIR, in order:"]
     shown = (stage for name, stage in STAGES.items() if round_of(name) < 3)
     lines += [f"  {stage.name:<19}{stage.summary}" for stage in shown]
     return "\n".join(lines)
-
-
-def _summary(verb: str) -> str:
-    return import_module(f"experiments.imaginarynet.{COMMANDS[verb]}").SUMMARY
 
 
 def _stage(verb: str, words: Sequence[str]) -> int:
@@ -133,7 +137,7 @@ def _generate(args: argparse.Namespace, verb: str) -> int:
 
 def _command(verb: str, words: Sequence[str]) -> int:
     module = import_module(f"experiments.imaginarynet.{COMMANDS[verb]}")
-    parser = Parser(prog=f"{PROGRAM} {verb}", description=module.SUMMARY, allow_abbrev=False)
+    parser = Parser(prog=f"{PROGRAM} {verb}", description=SUMMARIES[verb], allow_abbrev=False)
     module.add_flags(parser)
     args = parser.parse(words)
     STOP.install()

@@ -7,11 +7,12 @@ are numbered over all rounds, from 0. Pure Python: the table of stages imports i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from experiments.imaginarynet.config import ImaginaryNetConfig
 from experiments.imaginarynet.config_sections import ReplaceConfig
+from experiments.imaginarynet.store.manifest import Candidate
 
 VERBS = ("prompts", "images", "scores")  # of a round, in order
 
@@ -64,6 +65,20 @@ class Seen:
     def __post_init__(self) -> None:
         if not 0 <= self.accepted <= self.made:
             raise ValueError(f"{self.accepted} of {self.made} candidates cannot be accepted")
+
+
+def seen_of(rows: Iterable[Candidate], num_classes: int, *, threshold: float) -> tuple[Seen, ...]:
+    """What earlier rounds gave for each class. rows: of all their `scores`.
+
+    Accepted is what the published rule keeps: the class itself has the highest probability, above the
+    threshold. It is `replace.threshold`, so that another `filter.threshold` makes no other picture.
+    """
+    made, accepted = [0] * num_classes, [0] * num_classes
+    for row in rows:
+        made[row.class_id] += 1
+        leads = row.top1 == row.class_id and row.p_label is not None
+        accepted[row.class_id] += leads and row.p_label > threshold
+    return tuple(Seen(made=all_, accepted=some) for all_, some in zip(made, accepted, strict=True))
 
 
 def to_make(quota: int, seen: Seen, replace: ReplaceConfig, *, samples_per_prompt: int = 1) -> range:
