@@ -164,11 +164,10 @@ class ComputeConfig:
     """How the work is cut; no published counterpart."""
 
     shard_size: int = 512  # candidates per shard of `images` and `scores`; no picture depends on it
-    threads: int = 1  # per process
-    workers: int = 1  # processes of `generate` by hand; no picture depends on it
+    threads: int = 1  # of a process on the CPU
 
     def __post_init__(self) -> None:
-        _at_least("compute", 1, shard_size=self.shard_size, threads=self.threads, workers=self.workers)
+        _at_least("compute", 1, shard_size=self.shard_size, threads=self.threads)
 
 
 def _sampling(section: str, top_k: int, top_p: float, temperature: float) -> None:
