@@ -1,4 +1,4 @@
-"""Training of the tiny latent diffusion pipeline: first the autoencoder, then UNet and text encoder on latents.
+"""Training of the tiny latent diffusion pipeline: the autoencoder, then UNet and text encoder on latents.
 
 Autoencoder: L1 + 0.5 L2 + kl_weight * KL per latent number, on pictures and their mirror images; then its
 latents are given mean 0 and deviation 1 per channel. UNet: the noise is predicted, squared error weighted by
@@ -179,7 +179,7 @@ def train(
 ) -> dict[str, Any]:  # fmt: skip
     """Train both phases, or go on from their states in `work`; writes the pipeline's folder and its figures.
 
-    out: gets `diffusion/` (the pipeline), autoencoder.csv, unet.csv, training.json. Returns what training.json
+    out: gets `diffusion/` (the pipeline), autoencoder.csv, unet.csv, training.json. Returns what the last
     says. Raises Stopped when the state is on the disk; BadInput for a corpus of another size or without both
     splits.
     """

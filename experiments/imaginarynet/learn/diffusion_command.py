@@ -59,7 +59,10 @@ def run(args: argparse.Namespace) -> Iterator[str]:
     corpus = reader.read_corpus(args.corpus)
     digests = {n: record.file_digest(args.corpus / n) for n in (reader.IMAGES, reader.CAPTIONS)}
     parts = {"version": VERSION, "recipe": asdict(recipe), "seed": args.seed, "corpus": digests}
-    key, part = record.key_of(parts | {"device": args.device, "threads": args.threads}), record.part_of(args.out)
+    key, part = (
+        record.key_of(parts | {"device": args.device, "threads": args.threads}),
+        record.part_of(args.out),
+    )
     if record.is_done(args.out, key):
         yield f"{NAME}: up to date"
         return
@@ -94,10 +97,14 @@ def _hooks():
             raise Stopped(f"{NAME} stopped by SIGTERM", fix="the same command goes on from here")
 
     def event(name: str, **facts: object) -> None:
-        print(f"{NAME}: {name} " + " ".join(f"{k}={v}" for k, v in facts.items()), file=sys.stderr, flush=True)
+        print(
+            f"{NAME}: {name} " + " ".join(f"{k}={v}" for k, v in facts.items()), file=sys.stderr, flush=True
+        )
 
     return Hooks(
-        check_stop=check_stop, event=event, progress=lambda total, name, done=0: Progress(total, name, done=done)
+        check_stop=check_stop,
+        event=event,
+        progress=lambda total, name, done=0: Progress(total, name, done=done),
     )
 
 

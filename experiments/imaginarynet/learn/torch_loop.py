@@ -1,4 +1,4 @@
-"""Training step by step in PyTorch: AdamW, a running mean of the weights, and a state that a kill leaves whole.
+"""Training in PyTorch: AdamW, a running mean of the weights, and a state that a kill leaves whole.
 
 What is kept is the running mean. Every step is a function of (seed, step): on the CPU of one machine, with
 one number of threads, a run that was killed and goes on is the run that was not.
