@@ -124,6 +124,8 @@ def _with_remedy(run) -> int:
     try:
         return run()
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("experiments"):
+            raise
         name = ENVIRONMENTS.get((error.name or "").partition(".")[0], "detectron2")
         fix = f"use .tox/{name}/bin/python (python3 workflow/bootstrap.py {name} makes it), or Docker"
         raise Missing(f"{sys.executable} has no {error.name}", fix=fix) from None
