@@ -8,7 +8,8 @@ RUN := workflow/run
 .PHONY: help reproduce-solid reproduce-dense-detector reproduce-gafi reproduce-sample-synthesis
 .PHONY: reproduce-imaginarynet reproduce
 .PHONY: plan status logs shell report
-.PHONY: fetch-meshes fetch-fashion-mnist fetch-cifar10 fetch-cifar100 fetch-cinic10 fetch-dermamnist tabletop
+.PHONY: fetch-meshes fetch-fashion-mnist fetch-cifar10 fetch-cifar100 fetch-cinic10 fetch-dermamnist
+.PHONY: tabletop t2i-corpus
 .PHONY: doctor gpu-check images test lint clean
 
 help: ## this page
@@ -58,8 +59,12 @@ fetch-fashion-mnist: ## a data set of GaFi; also fetch-cifar10, -cifar100, -cini
 fetch-cifar10 fetch-cifar100 fetch-cinic10 fetch-dermamnist:
 	@$(RUN) fetch-data $(@:fetch-%=%)
 
-tabletop: ## render the embedded target set again and compare it (COUNT=20: so many)
+tabletop: ## render the embedded target set again (COUNT=20: so many); also t2i-corpus
 	@$(RUN) tabletop
+
+# Named in the line above.
+t2i-corpus:
+	@$(RUN) t2i-corpus
 
 doctor: ## what is missing on this machine, each line with its remedy
 	@$(RUN) doctor

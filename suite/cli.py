@@ -89,6 +89,10 @@ def build_parser() -> argparse.ArgumentParser:
     tabletop.add_argument("--count", default=setting("COUNT", ""), help="pictures (default $COUNT, or all)")
     add_place_options(tabletop)
 
+    corpus = add("t2i-corpus", _t2i_corpus, "render the captioned pictures of ImaginaryNet's models")
+    corpus.add_argument("--count", default=setting("COUNT", ""), help="pictures (default $COUNT, or all)")
+    add_place_options(corpus)
+
     images = add("images", _images, "build the container images of all toolchains, or of one")
     images.add_argument(
         "toolchain", nargs="?", default=setting("TOOLCHAIN", "all"), help="default $TOOLCHAIN or all"
@@ -216,6 +220,12 @@ def _tabletop(options: argparse.Namespace) -> int:
     from suite.tools import tabletop
 
     return tabletop(options.count, place=options.place, accel=options.accel)
+
+
+def _t2i_corpus(options: argparse.Namespace) -> int:
+    from suite.tools import t2i_corpus
+
+    return t2i_corpus(options.count, place=options.place, accel=options.accel)
 
 
 def _images(options: argparse.Namespace) -> int:

@@ -1,5 +1,5 @@
-"""The small commands: shell, gpu-check, doctor, fetch-meshes, fetch-data, tabletop, images, test. Each starts
-another program and returns its exit code.
+"""The small commands: shell, gpu-check, doctor, fetch-meshes, fetch-data, tabletop, t2i-corpus, images,
+test. Each starts another program and returns its exit code.
 """
 
 from __future__ import annotations
@@ -119,22 +119,37 @@ def fetch_data(name: str) -> int:
 
 def tabletop(count: str, *, place: str, accel: str) -> int:
     """assets/tabletop rendered again into RUNS_DIR/tabletop and compared, in Blender's environment; 1 if they
-    differ. Pixels are those of a CPU on every machine, so no device is asked for.
+    differ.
+    """
+    return _render("assets.make.tabletop", count, place=place, accel=accel, words=["--compare"])
+
+
+def t2i_corpus(count: str, *, place: str, accel: str) -> int:
+    """The captioned pictures that ImaginaryNet's embedded models learn from, into DATA_DIR/t2i-corpus."""
+    return _render("assets.make.t2i_corpus", count, place=place, accel=accel, is_data=True)
+
+
+def _render(
+    package: str, count: str, *, place: str, accel: str, words: Sequence[str] = (), is_data: bool = False
+) -> int:
+    """Run a maker of pictures in Blender's environment; pixels are those of a CPU on every machine, so no
+    device is asked for. Its folder is below RUNS_DIR, with `is_data` below DATA_DIR.
     """
     if count and not count.isdecimal():
         raise BadInput(f"COUNT={count} is not a whole number", fix="leave it out for all pictures")
     place = local_place(place)
-    where = Place(
-        name=place, toolchain="blender", package="assets.make.tabletop", accel=pick_accel(accel, "cpu")
-    )
-    out = where.runs_dir / "tabletop"
+    where = Place(name=place, toolchain="blender", package=package, accel=pick_accel(accel, "cpu"))
+    name = package.rpartition(".")[2].replace("_", "-")
+    out = (where.data_dir if is_data else where.runs_dir) / name
     out.mkdir(parents=True, exist_ok=True)
-    words = ["--out", str(out), "--compare", *(["--count", count] if count else [])]
+    words = ["--out", str(out), *words, *(["--count", count] if count else [])]
     if place == "docker":
-        compose = [*where.compose(), "run", "--rm", "-T", "blender", "python", "-m", where.package]
+        # Containers cannot write into data/, but for this one folder of it.
+        mount = ["-v", f"{out}:{where.inside(str(out))}"] if is_data else []
+        compose = [*where.compose(), "run", "--rm", "-T", *mount, "blender", "python", "-m", package]
         return call([*compose, *(where.inside(word) for word in words)], where.environment({}))
     python = HERE_PYTHON if place == "here" else environment_python("blender", where.accel)
-    return call([python, "-m", where.package, *words], where.environment({}))
+    return call([python, "-m", package, *words], where.environment({}))
 
 
 def images(toolchain: str, *, accel: str) -> int:

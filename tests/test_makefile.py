@@ -39,6 +39,7 @@ UNLISTED = {  # help names them in the line of fetch-fashion-mnist
     f"fetch-{name}": f"workflow/run fetch-data {name}"
     for name in ("cifar10", "cifar100", "cinic10", "dermamnist")
 }
+CORPUS = {"t2i-corpus": "workflow/run t2i-corpus"}  # help names it in the line of tabletop
 SETTINGS = (
     "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT "
     "OBJECT MESHES CLASSES NUM BACKEND THRESHOLD"
@@ -103,7 +104,7 @@ def test_there_is_a_target_for_each_paper_that_is_here_and_for_no_other():
     assert {t.removeprefix("reproduce-") for t in help_targets() if t.startswith("reproduce-")} == papers
 
 
-@pytest.mark.parametrize(("target", "command"), [*COMMANDS.items(), *UNLISTED.items()])
+@pytest.mark.parametrize(("target", "command"), [*COMMANDS.items(), *UNLISTED.items(), *CORPUS.items()])
 def test_each_target_starts_its_command(target, command):
     assert make("-n", target) == (0, command + "\n")
 
@@ -111,6 +112,11 @@ def test_each_target_starts_its_command(target, command):
 def test_help_names_the_data_sets_that_have_no_line_of_their_own():
     line = next(line for line in make()[1].splitlines() if "fetch-fashion-mnist" in line)
     assert all(f"-{target.removeprefix('fetch-')}" in line for target in UNLISTED)
+
+
+def test_help_names_the_corpus_in_the_line_of_the_other_rendered_set():
+    line = next(line for line in make()[1].splitlines() if line.startswith("  make tabletop "))
+    assert all(target in line for target in CORPUS)
 
 
 def test_every_setting_that_help_names_reaches_the_command():
@@ -154,8 +160,9 @@ def test_a_wrong_setting_is_one_line_and_the_exit_code_is_shown():
     assert "Error 2" in output
 
 
-def test_a_wrong_count_of_pictures_is_one_line():
-    output = make("tabletop", "COUNT=few")[1]
+@pytest.mark.parametrize("target", ["tabletop", "t2i-corpus"])
+def test_a_wrong_count_of_pictures_is_one_line(target):
+    output = make(target, "COUNT=few")[1]
     assert "error: COUNT=few is not a whole number; leave it out for all pictures" in output
     assert "Error 2" in output
 
@@ -173,6 +180,22 @@ def test_images_builds_every_toolchain_and_says_so_without_an_engine(fakes, tmp_
     assert make("images", path=fakes)[0] == 0
     built = [line.split()[-1] for line in (tmp_path / "notes").read_text().splitlines() if " build " in line]
     assert built == ["blender", "detectron2", "jax", "tensorflow"]
+
+
+def test_a_container_may_write_into_one_folder_of_data_and_only_for_what_belongs_there(fakes, tmp_path):
+    answer = 'case "$1" in info) echo \'{"ServerVersion": "28.0"}\' ;; compose) echo "$@" >> NOTES ;; esac\n'
+    put(fakes, "docker", answer.replace("NOTES", str(tmp_path / "notes")))
+    folders = [f"DATA_DIR={tmp_path}/data", f"RUNS_DIR={tmp_path}/runs", "PLACE=docker", "COUNT=7"]
+    for target, mount in (
+        ("t2i-corpus", f"-v {tmp_path}/data/t2i-corpus:/workspace/data/t2i-corpus"),
+        ("tabletop", None),
+    ):
+        (tmp_path / "notes").write_text("")
+        assert make(target, *folders, path=fakes)[0] == 0
+        words = next(line for line in (tmp_path / "notes").read_text().splitlines() if " run " in line)
+        assert (mount in words) if mount else ("-v " not in words)
+        assert words.endswith("--count 7")
+    assert (tmp_path / "data/t2i-corpus").is_dir()  # made here: the engine's would be root's
 
 
 def test_doctor_answers():
