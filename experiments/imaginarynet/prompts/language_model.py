@@ -1,7 +1,7 @@
 """A causal language model that continues one text many times at once, each with a generator of its own.
 
     model = LanguageModel.load("packaged", config.prompts, device="cpu")
-    model.continue_text("A photo of mug", [11, 12, 13])
+    model.continue_text("A photo of mug", [11, 12, 13], batch=32)
 
 The prefix is read once, its keys and values are shared out to the rows of the batch. Every call of the model
 has the shape of a full batch, filled up where fewer texts are wanted: so no text depends on how many others
@@ -59,11 +59,11 @@ class LanguageModel:
         """The packaged model, or one from a folder of the hub's form. Raises Missing, BadInput."""
         folder = find_model("lm", name)
         network, codec = _packaged(folder) if name == PACKAGED else _from_folder(folder)
-        place = torch.device("cuda" if device == "gpu" else device)
+        place = torch.device(device)
         return cls(network.to(place), codec, config, source=f"lm:{name}", digest=model_digest(folder))
 
-    def continue_text(self, prefix: str, seeds: Sequence[int]) -> list[str]:
-        """What follows the prefix, once for each seed, decoded and not cut.
+    def continue_text(self, prefix: str, seeds: Sequence[int], *, batch: int) -> list[str]:
+        """What follows the prefix, once for each seed, decoded and not cut; `batch` rows a call.
 
         Raises BadInput where the prefix alone has `max_length` tokens.
         """
@@ -73,9 +73,9 @@ class LanguageModel:
             what = f"{prefix!r} has {len(ids)} tokens already, prompts.max_length is {self.config.max_length}"
             raise BadInput(what, fix=f"set prompts.max_length to {len(ids) + 1} or more")
         texts: list[str] = []
-        for start in range(0, len(seeds), self.config.batch):
-            part = list(seeds[start : start + self.config.batch])
-            full = part + part[:1] * (self.config.batch - len(part))
+        for start in range(0, len(seeds), batch):
+            part = list(seeds[start : start + batch])
+            full = part + part[:1] * (batch - len(part))
             rows = self._sample(ids, uniforms(full, room))
             texts += [self._rest(ids, row) for row in rows[: len(part)]]
         return texts
@@ -118,8 +118,8 @@ def choose(logits: torch.Tensor, noise: np.ndarray, config: PromptsConfig) -> np
     """
     size = logits.shape[-1]
     count = min(config.top_k, size) if config.top_k else size
-    values, tokens = torch.topk(logits.float() / config.temperature, count, dim=-1)
-    scores = values.cpu().numpy().astype(np.float64)
+    values, tokens = torch.topk(logits.float(), count, dim=-1)
+    scores = values.cpu().numpy().astype(np.float64) / config.temperature
     weights = np.exp(scores - scores[:, :1])
     cumulated = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
     if config.top_p < 1:  # as many as it takes to reach top_p; the first one always

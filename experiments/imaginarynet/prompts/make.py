@@ -11,7 +11,7 @@ all sequences of a class in one batch, and all of them again while one is missin
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,7 @@ import numpy as np
 from experiments.imaginarynet.config_sections import CLASS_PLACE, PromptsConfig
 from experiments.imaginarynet.store.seeds import sample_seed
 
+REDRAWN = 8  # rows of a call for what is drawn again: mostly a few, which need no full batch
 STREAM = "prompts"  # what the seeds of texts are made for: the same texts whatever draws the pictures
 ENDS = (".", "\n", "\t")  # a text is cut before the first of each, in this order (published code)
 LINE_ENDS = re.compile("[\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029\ufffd]")  # further ones, and half a character
@@ -37,8 +38,11 @@ class TextModel(Protocol):
     def source(self) -> str:
         """The name in the manifest, e.g. "lm:packaged"."""
 
-    def continue_text(self, prefix: str, seeds: Sequence[int]) -> list[str]:
-        """What follows the prefix, once for each seed; each depends on the prefix and its seed alone."""
+    def continue_text(self, prefix: str, seeds: Sequence[int], *, batch: int) -> list[str]:
+        """What follows the prefix, once for each seed; each depends on the prefix and its seed alone.
+
+        batch: rows of every call of the network, which is filled up where fewer seeds are left.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +97,37 @@ def make_prompts(
         raise ValueError("prompts.source is `lm`: a model is needed")
     drawn: dict[int, list[str]] = {number: [] for number in range(first_number, first_number + count)}
     is_usable = usable_of(config, class_name)
+    batch = config.batch
     while True:
         prompts, wanting = _settle(drawn, taken, is_usable, config.max_tries)
         if not wanting:
             return prompts
-        seeds = [
-            sample_seed(seed, STREAM, class_name, prompt_id=number, sample_idx=len(drawn[number]))
-            for number in wanting
-        ]
-        for number, rest in zip(wanting, model.continue_text(prefix, seeds), strict=True):
+        places = _drawings(wanting, drawn, batch, config.max_tries)
+        seeds = [sample_seed(seed, STREAM, class_name, prompt_id=n, sample_idx=i) for n, i in places]
+        rests = model.continue_text(prefix, seeds, batch=batch)
+        for (number, _), rest in zip(places, rests, strict=True):
             drawn[number].append(prefix + cut(close_gaps(rest)))
+        batch = min(config.batch, REDRAWN)
+
+
+def _drawings(
+    wanting: Sequence[int], drawn: Mapping[int, Sequence[str]], batch: int, most: int
+) -> list[tuple[int, int]]:
+    """(prompt number, number of its drawing) of what is drawn next: one each, and where these are drawn again
+    what else finds room in the last call, so that a class seldom needs a third one.
+
+    First drawings stay alone: whether a drawing comes from a call of one size or of the other must not
+    depend on what else is drawn.
+    """
+    if not drawn[wanting[0]]:
+        return [(number, 0) for number in wanting]
+    turns = max(1, batch // len(wanting))
+    return [
+        (number, len(drawn[number]) + turn)
+        for turn in range(turns)
+        for number in wanting
+        if len(drawn[number]) + turn < most
+    ]
 
 
 def usable_of(config: PromptsConfig, class_name: str) -> Callable[[str], bool]:

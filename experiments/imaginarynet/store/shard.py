@@ -127,13 +127,16 @@ class ShardWriter:
             raise OSError(error.errno, error.strerror, str(path)) from error
 
     def _take_up(self) -> None:
-        """Rows of an earlier attempt whose picture is there, whole and of the same candidate."""
+        """Rows that failed before there was a prompt; and those of an earlier attempt whose picture is there,
+        whole and of the same candidate.
+        """
+        self._made = {row.candidate_id: row for row in self.rows if row.status == "failed"}
         if not self._log.exists():
             return
         wanted = {row.candidate_id: row for row in self.rows}
         kept = [row for row in read_rows(self._log) if self._is_good(row, wanted.get(row.candidate_id))]
         write_rows(self._log, kept)
-        self._made = {row.candidate_id: row for row in kept}
+        self._made |= {row.candidate_id: row for row in kept}
 
     def _is_good(self, row: Candidate, asked: Candidate | None) -> bool:
         if asked is None or (row.seed, row.prompt) != (asked.seed, asked.prompt):
