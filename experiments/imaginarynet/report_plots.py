@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from experiments.imaginarynet.counts import ClassCount
 from experiments.imaginarynet.report_tables import Kept
 from experiments.imaginarynet.store.manifest import Candidate
-from suite.report.plots import COLORS, grouped_bars, plot
+from suite.report.plots import COLORS, plot
 
 BINS = 20
 MOST_CLASSES = 20  # bars that can be told apart
@@ -76,10 +76,15 @@ def class_plot(counts: Sequence[ClassCount]) -> Markup | None:
     """Pictures asked for, made and kept, per class; None for more classes than bars can show."""
     if len(counts) > MOST_CLASSES:
         return None
-    series = {
-        "asked for": [count.quota for count in counts],
-        "candidates": [count.candidates for count in counts],
-        "kept": [count.kept for count in counts],
-    }
     names = [count.class_name.replace(" ", "\n") for count in counts]
-    return grouped_bars(names, series, title="Pictures per class", y="pictures")
+
+    def draw(axes: Axes) -> None:
+        places = np.arange(len(counts))
+        axes.bar(places, [count.candidates for count in counts], color="#d5dbe5", label="candidates")
+        axes.bar(places, [count.kept for count in counts], width=0.5, color=COLORS[0], label="kept")
+        quotas = [count.quota for count in counts]
+        axes.hlines(quotas, places - 0.45, places + 0.45, color=COLORS[1], label="asked for")
+        axes.set_xticks(places, names, rotation=30 if len(counts) > 6 else 0)
+        axes.set_ylim(0, 1.35 * max(max(count.candidates, count.quota) for count in counts))  # the legend
+
+    return plot(draw, title="Pictures per class", y="pictures")

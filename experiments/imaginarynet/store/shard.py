@@ -37,7 +37,10 @@ class ShardWriter:
     def __init__(
         self, ctx: Context, rows: Sequence[Candidate], *, image_format: str = "jpeg", quality: int = 75
     ) -> None:
-        """rows: all rows of the shard, in the order in which they are written. Takes up what a kill left."""
+        """rows: all rows of the shard, in the order in which they are written; a failed one is passed on.
+
+        Takes up what a kill left.
+        """
         self.ctx, self.rows = ctx, tuple(rows)
         check_rows(self.rows, ctx.out / CANDIDATES)
         self.image_format, self.quality = image_format, quality
@@ -45,7 +48,7 @@ class ShardWriter:
         self._folder = ctx.work / "pictures"
         self._folder.mkdir(exist_ok=True)
         self._log = ctx.work / CANDIDATES
-        self._made: dict[str, Candidate] = {}
+        self._made = {row.candidate_id: row for row in self.rows if row.status == "failed"}  # no prompt
         self._take_up()
 
     @property

@@ -153,6 +153,15 @@ def test_a_failure_is_recorded_with_its_reason_and_the_rest_goes_on(tmp_path):
     assert ctx.warnings == ["1 pictures failed; the manifest says why"]
 
 
+def test_a_candidate_without_a_prompt_is_passed_on_and_never_drawn(tmp_path):
+    failed = queued(0, 9, status="failed", reason="20 drawings were all taken")
+    ctx = context(tmp_path, shard=0)
+    assert ShardWriter(ctx, [failed, *ROWS]).missing == ROWS
+    make(tmp_path, ctx=ctx, rows=[failed, *ROWS])
+    assert read_rows(ctx.out / CANDIDATES)[0] == failed
+    assert ctx.counts == {"pictures": 10, "failed": 1}
+
+
 def test_a_shard_with_a_hole_is_not_finished(tmp_path):
     shard = ShardWriter(context(tmp_path, shard=1), ROWS)
     shard.put(ROWS[:4], [picture(row.seed) for row in ROWS[:4]])
