@@ -65,11 +65,11 @@ def corpus_digests(folder: Path) -> dict[str, str]:
 
 
 def bring_up(
-    name: str, out: Path, parts: Mapping[str, Any], work: Callable[[Path, Path, Hooks], str]
+    name: str, out: Path, parts: Mapping[str, Any], work: Callable[[Path, Path], str]
 ) -> Lines:
     """Make `out`, or go on making it, unless it is there; yields the lines to be printed.
 
-    parts: what decides the result. work: (folder of states, folder of results, hooks) -> a line of figures.
+    parts: what decides the result. work: (folder of states, folder of results) -> a line of figures.
     Raises BadInput for an `out` that holds something else, and what `work` raises.
     """
     key, part = record.key_of(dict(parts)), record.part_of(out)
@@ -80,7 +80,7 @@ def bring_up(
         raise BadInput("holds something else", file=out, fix="choose another --out")
     record.open_part(part, key)
     (part / record.WORK).mkdir(exist_ok=True)
-    told = work(part / record.WORK, part, make_hooks(name))
+    told = work(part / record.WORK, part)
     outputs = record.describe_outputs(part, (), base=out, final=out)
     tree = {"schema": record.SCHEMA, "key": key, "key_parts": dict(parts), "stage": name, "outputs": outputs}
     record.write_json(part / record.MANIFEST, tree)

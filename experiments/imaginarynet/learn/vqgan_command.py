@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from experiments.imaginarynet.learn import command
 
@@ -29,7 +30,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> command.Lines:
     """Do it; yields the lines to be printed. Raises BadInput, Missing, Stopped."""
     from experiments.imaginarynet.learn.corpus import read_corpus
-    from experiments.imaginarynet.learn.loop import Hooks
     from experiments.imaginarynet.learn.vqgan import VQGANRecipe, train
 
     command.use_device(args.device)
@@ -40,8 +40,9 @@ def run(args: argparse.Namespace) -> command.Lines:
         "corpus": command.corpus_digests(args.corpus),
     }  # fmt: skip
 
-    def work(states, out, hooks: Hooks) -> str:
-        facts = train(read_corpus(args.corpus), recipe, seed=args.seed, work=states, out=out, hooks=hooks)
+    def work(states: Path, out: Path) -> str:
+        corpus, hooks = read_corpus(args.corpus), command.make_hooks(NAME)
+        facts = train(corpus, recipe, seed=args.seed, work=states, out=out, hooks=hooks)
         return f"held-out PSNR {facts['held_out_psnr']:.2f} dB, perplexity {facts['held_out_perplexity']:.0f}"
 
     yield from command.bring_up(NAME, args.out, parts, work)
