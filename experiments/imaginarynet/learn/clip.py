@@ -1,7 +1,15 @@
 """Training of the tiny CLIP: captions against pictures, and class names as the filter has them.
 
-loss = InfoNCE(captions) + class_weight * cross-entropy of softmax(scale * cosine) over the texts of all class
-names, with the filter's own template and fixed scale. In a batch of one small corpus the same caption comes
+loss = InfoNCE(captions)
+     + class_weight * cross-entropy of softmax(scale * cosine) over the texts of all class names
+     + head_weight * cross-entropy of a linear layer on the picture's features
+
+The class names stand in the filter's own template. The scale of their loss grows to the filter's fixed 100:
+100 from the first step on, while nothing is right yet and being wrong is dear, draws all texts to one point,
+from where the pictures learn nothing. The linear layer, which is thrown away, is for the same: it tells the
+image tower the classes whatever the texts are.
+
+In a batch of one small corpus the same caption comes
 more than once: all pictures of a caption are its partners (a target of equal shares), where the published
 loss of CLIP would call all but one wrong.
 
@@ -19,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from experiments.imaginarynet.learn.augment import Augmentation, views
@@ -57,14 +65,29 @@ class ClipRecipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     template: str = "a photo of a {c}"  # of the class names: the filter's
     scale: float = 100.0  # of the class loss: the filter's
+    scale_start: float = 10.0  # of the class loss, at the first step
+    scale_growth: float = 0.5  # share of the steps until it is `scale`; its logarithm grows evenly
     class_weight: float = 1.0
+    head_weight: float = 0.5
     smoothing: float = 0.05  # of the class targets
+
+
+class ClipWithHead(nn.Module):
+    """A CLIPModel, and a linear layer from its image features to classes."""
+
+    def __init__(self, clip: CLIPModel, num_classes: int) -> None:
+        super().__init__()
+        self.clip = clip
+        # Zeros: no class is preferred at first, and no random number is needed.
+        self.head = nn.Linear(clip.config.projection_dim, num_classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
 
 class ClipLearner(Learner):
     """A CLIPModel that learns from the part `train` of a corpus, on the CPU."""
 
-    losses = ("loss", "caption_loss", "class_loss")
+    losses = ("loss", "caption_loss", "class_loss", "head_loss")
 
     def __init__(self, corpus: Corpus, recipe: ClipRecipe, *, seed: int) -> None:
         self.part, self.val = corpus.part("train"), corpus.part("val")
@@ -78,35 +101,46 @@ class ClipLearner(Learner):
         self._tokens = tokenize(self.tokenizer, texts, length=recipe.size.text_length)
         self._class_rows = np.arange(len(captions), len(texts))
         number = int(item_rng(seed, INITIAL, 0).integers(0, 2**63 - 1))
-        model = build_model(recipe.size, self.tokenizer, seed=number)
+        clip = build_model(recipe.size, self.tokenizer, seed=number)
+        model = ClipWithHead(clip, len(corpus.class_names))
         super().__init__(model, recipe.phase, count=len(self.part), name="clip", seed=seed)
 
     def compute(self, rows: np.ndarray, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Both losses together, that of the captions, that of the class names."""
-        recipe = self.recipe
+        """All losses together, then each."""
+        recipe, clip = self.recipe, self.model.clip
         with torch.no_grad():  # the learned scale of the step before, held as CLIP does
-            self.model.logit_scale.clamp_(max=math.log(MAX_SCALE))
+            clip.logit_scale.clamp_(max=math.log(MAX_SCALE))
         pictures = views(to_pixels(self.part.pictures[rows]), recipe.augmentation, generator)
-        seen = unit(self.model.get_image_features(pixel_values=to_input(pictures)).pooler_output)
+        features = clip.get_image_features(pixel_values=to_input(pictures)).pooler_output
+        seen = unit(features)
         chosen, place = np.unique(self._caption_of[rows], return_inverse=True)
-        told = unit(self.model.get_text_features(**self._texts(chosen)).pooler_output)
+        told = unit(clip.get_text_features(**self._texts(chosen)).pooler_output)
         captions, classes = told[: len(chosen)], told[len(chosen) :]
-        logits = self.model.logit_scale.exp() * seen @ captions.T
+        logits = clip.logit_scale.exp() * seen @ captions.T
         caption_loss = multi_positive_loss(logits, torch.from_numpy(place))
-        labels = torch.from_numpy(self.part.class_ids[rows])
-        class_logits = recipe.scale * seen @ classes.T
-        class_loss = F.cross_entropy(class_logits, labels, label_smoothing=recipe.smoothing)
-        return caption_loss + recipe.class_weight * class_loss, caption_loss, class_loss
+        labels, smoothing = torch.from_numpy(self.part.class_ids[rows]), recipe.smoothing
+        class_logits = self._class_scale() * seen @ classes.T
+        class_loss = F.cross_entropy(class_logits, labels, label_smoothing=smoothing)
+        head_loss = F.cross_entropy(self.model.head(features), labels, label_smoothing=smoothing)
+        total = caption_loss + recipe.class_weight * class_loss + recipe.head_weight * head_loss
+        return total, caption_loss, class_loss, head_loss
+
+    def _class_scale(self) -> float:
+        """Of the class loss at this step."""
+        recipe = self.recipe
+        done = min(1.0, self.steps / max(1.0, recipe.scale_growth * recipe.phase.steps))
+        return recipe.scale_start ** (1 - done) * recipe.scale**done
 
     def measure(self) -> dict[str, float]:
         """Figures of the running mean on the pictures held out."""
-        return {"learned_scale": float(self.model.logit_scale.detach().exp()), **self.held_out().headline()}
+        scale = float(self.model.clip.logit_scale.detach().exp())
+        return {"learned_scale": scale, **self.held_out().headline()}
 
     def held_out(self) -> HeldOut:
         """All of them, with those of each class."""
         rows = torch.from_numpy(self._class_rows)
-        classes = class_features(self.mean, {name: tensor[rows] for name, tensor in self._tokens.items()})
-        return measure(self.mean, classes, self.val, scale=self.recipe.scale)
+        clip, tokens = self.mean.clip, {name: tensor[rows] for name, tensor in self._tokens.items()}
+        return measure(clip, class_features(clip, tokens), self.val, scale=self.recipe.scale)
 
     def _texts(self, captions: np.ndarray) -> dict[str, Tensor]:
         """Tokens of some captions and of all class names, cut to the longest of them."""
@@ -164,7 +198,7 @@ def train(
     """
     learner = ClipLearner(corpus, recipe, seed=seed)
     rows = fit(learner, path=work / "clip.pt", hooks=hooks)
-    result = ClipResult(model=learner.mean.eval(), tokenizer=learner.tokenizer, rows=rows,
+    result = ClipResult(model=learner.mean.clip.eval(), tokenizer=learner.tokenizer, rows=rows,
                         held_out=learner.held_out())  # fmt: skip
     write_folder(out / FOLDER, result.model, result.tokenizer)
     (out / CURVE).write_text(csv_text(rows), encoding="utf-8")
