@@ -11,7 +11,7 @@ import pytest
 from experiments.imaginarynet.config import CONFIG, CONFIGS
 from experiments.imaginarynet.report import run
 from experiments.imaginarynet.report_switches import SWITCHES, turned
-from experiments.imaginarynet.report_tables import read_published, trade_off_of
+from experiments.imaginarynet.report_tables import PUBLISHED, read_published, trade_off_of
 from experiments.imaginarynet.store.manifest import CANDIDATES, read_rows
 from suite.config import load_config, to_tree
 from suite.errors import BadInput
@@ -177,3 +177,29 @@ def test_switches_that_are_turned_are_told_with_both_values():
     assert found["replace.rounds"] == (2, 1)
     assert found["dalle_mini.dtype"] == ("float32", "float16")
     assert "filter.policy" not in found
+
+
+# --- published.csv ---
+
+
+def test_the_classes_of_a_published_row_average_to_its_map():
+    with PUBLISHED.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert all("README" in row["source"] or "paper" in row["source"].lower() for row in rows)
+    complete = [row for row in rows if row["AP_aeroplane"]]
+    assert len(complete) == 12
+    for row in complete:
+        values = [float(value) for name, value in row.items() if name.startswith("AP_")]
+        assert len(values) == 20
+        assert sum(values) / 20 == pytest.approx(float(row["mAP_voc07_test_pct"]), abs=0.01)
+
+
+def test_headline_results_are_those_of_the_readme():
+    found = {
+        (row["setting"], row["detector"], row["real_unlabelled"]): row["mAP_voc07_test_pct"]
+        for row in read_published()
+        if "README" in row["source"]
+    }
+    assert found["ISOD", "OICR", ""] == "35.43"
+    assert found["WSOD", "W2N", ""] == "65.05"
+    assert found["SSOD", "UnbiasedTeacher", "VOC12_trainval"] == "81.60"
