@@ -55,8 +55,9 @@ def run_samples(ctx: Context) -> None:
 
 
 def in_turn(rows: Sequence[Candidate], count: int) -> list[Candidate]:
-    """The first `count` rows by their number within the class, then by class; in the order of `rows`."""
-    first = sorted(rows, key=lambda row: (row.number, row.class_id))[:count]
+    """The first `count` rows with a prompt by number within the class, then by class; in order of `rows`."""
+    with_prompt = [row for row in rows if row.status == "queued"]
+    first = sorted(with_prompt, key=lambda row: (row.number, row.class_id))[:count]
     names = {row.candidate_id for row in first}
     return [row for row in rows if row.candidate_id in names]
 

@@ -13,12 +13,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from suite import manifest as record
-from suite.by_hand import Parser, key_at
+from experiments.imaginarynet.learn.command import add_folders, bring_up, corpus_digests
+from suite.by_hand import Parser
 from suite.errors import BadInput, Missing, Stopped, guard
 from suite.progress import Progress
 from suite.stage import STOP
+
+if TYPE_CHECKING:
+    from experiments.imaginarynet.learn.torch_loop import Hooks, Phase
 
 NAME = "train-diffusion"
 SUMMARY = "the tiny latent diffusion pipeline (autoencoder, UNet, text encoder) from a corpus"
@@ -27,15 +31,13 @@ VERSION = 1
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the command; what is not given is the recipe's."""
-    parser.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="captioned pictures")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets diffusion/ and curves")
+    add_folders(parser, "diffusion/ and the curves")
     parser.add_argument("--vae-steps", type=int, help="of the autoencoder")
     parser.add_argument("--vae-batch", type=int)
     parser.add_argument("--vae-lr", type=float)
     parser.add_argument("--steps", type=int, help="of the UNet")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--lr", type=float)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2, help="default 2; sums depend on it")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda never falls back")
 
@@ -57,30 +59,22 @@ def run(args: argparse.Namespace) -> Iterator[str]:
         unet=_changed(base.unet, args.steps, args.batch, args.lr, word=""),
     )
     corpus = reader.read_corpus(args.corpus)
-    digests = {n: record.file_digest(args.corpus / n) for n in (reader.IMAGES, reader.CAPTIONS)}
-    parts = {"version": VERSION, "recipe": asdict(recipe), "seed": args.seed, "corpus": digests}
-    key, part = (
-        record.key_of(parts | {"device": args.device, "threads": args.threads}),
-        record.part_of(args.out),
-    )
-    if record.is_done(args.out, key):
-        yield f"{NAME}: up to date"
-        return
-    if key_at(args.out) is not None:
-        raise BadInput("holds something else", file=args.out, fix="choose another --out")
-    record.open_part(part, key)
-    (part / record.WORK).mkdir(exist_ok=True)
-    facts = train(corpus, recipe, seed=args.seed, work=part / record.WORK, out=part, device=args.device,
-                  hooks=_hooks())  # fmt: skip
-    outputs = record.describe_outputs(part, (), base=args.out, final=args.out)
-    record.write_json(part / record.MANIFEST, {"schema": record.SCHEMA, "key": key, "key_parts": parts,
-                                               "stage": NAME, "outputs": outputs})  # fmt: skip
-    record.commit(part, args.out)
-    psnr, loss = facts["autoencoder"]["held_out_psnr"], facts["unet"]["held_out_loss"]
-    yield f"{NAME}: done, held-out PSNR {psnr:.2f} dB, held-out loss {loss:.4f}, in {args.out}"
+    parts = {
+        "version": VERSION, "recipe": asdict(recipe), "seed": args.seed, "device": args.device,
+        "threads": args.threads, "corpus": corpus_digests(args.corpus),
+    }  # fmt: skip
+
+    def work(states: Path, out: Path) -> str:
+        facts = train(
+            corpus, recipe, seed=args.seed, work=states, out=out, device=args.device, hooks=_hooks()
+        )
+        psnr, loss = facts["autoencoder"]["held_out_psnr"], facts["unet"]["held_out_loss"]
+        return f"held-out PSNR {psnr:.2f} dB, held-out loss {loss:.4f}"
+
+    yield from bring_up(NAME, args.out, parts, work)
 
 
-def _changed(phase, steps: int | None, batch: int | None, lr: float | None, *, word: str):
+def _changed(phase: Phase, steps: int | None, batch: int | None, lr: float | None, *, word: str) -> Phase:
     """A phase with what the flags say. Raises BadInput."""
     for flag, value in (("steps", steps), ("batch", batch), ("lr", lr)):
         if value is not None and not value > 0:
@@ -89,7 +83,7 @@ def _changed(phase, steps: int | None, batch: int | None, lr: float | None, *, w
     return replace(phase, **{name: value for name, value in given.items() if value is not None})
 
 
-def _hooks():
+def _hooks() -> Hooks:
     from experiments.imaginarynet.learn.torch_loop import Hooks
 
     def check_stop() -> None:

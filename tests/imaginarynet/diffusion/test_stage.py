@@ -130,6 +130,18 @@ def test_samples_are_taken_from_the_classes_in_turn():
     assert [(row.class_id, row.number) for row in stage.in_turn(ROWS, 2)] == [(0, 0), (1, 0)]
     assert [(row.class_id, row.number) for row in stage.in_turn(ROWS, 4)] == [(0, 0), (0, 1), (1, 0), (2, 0)]
     assert stage.in_turn(ROWS, 99) == ROWS
+    without = [replace(ROWS[0], status="failed", reason="no prompt"), *ROWS[1:]]
+    assert [(row.class_id, row.number) for row in stage.in_turn(without, 3)] == [(0, 1), (1, 0), (2, 0)]
+
+
+def test_a_candidate_without_a_prompt_is_passed_on(tmp_path, folder, prompts, whole):
+    rows = [replace(ROWS[0], status="failed", reason="no prompt"), *ROWS[1:]]
+    write_rows(prompts / CANDIDATES, rows)
+    ctx = draw(tmp_path / "without", prompts, config(folder))
+    assert [row.reason for row in read_rows(ctx.out / CANDIDATES)] == ["no prompt"] + [""] * 5
+    others = pictures_of(whole)
+    del others[f"{ROWS[0].candidate_id}.png"]
+    assert pictures_of(ctx) == others
 
 
 def test_samples_are_the_pictures_that_the_backend_itself_would_draw(tmp_path, folder, prompts, whole):

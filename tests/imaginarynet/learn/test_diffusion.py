@@ -1,4 +1,4 @@
-"""Training of the tiny diffusion pipeline: what it learns, that a kill changes nothing, that the folder loads."""
+"""Training of the tiny diffusion pipeline: it learns, a kill changes nothing, the folder loads."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import numpy as np
 import pytest
 
 pytest.importorskip("diffusers")
-import torch  # noqa: E402
+import torch
 
-from experiments.imaginarynet.config_sections import DiffusionConfig  # noqa: E402
-from experiments.imaginarynet.diffusion.pipeline import Diffusion  # noqa: E402
-from experiments.imaginarynet.learn import diffusion_command  # noqa: E402
-from experiments.imaginarynet.learn.clip_model import train_tokenizer  # noqa: E402
-from experiments.imaginarynet.learn.corpus import Corpus, write_corpus  # noqa: E402
-from experiments.imaginarynet.learn.diffusion import (  # noqa: E402
+from experiments.imaginarynet.config_sections import DiffusionConfig
+from experiments.imaginarynet.diffusion.pipeline import Diffusion
+from experiments.imaginarynet.learn import diffusion_command
+from experiments.imaginarynet.learn.clip_model import train_tokenizer
+from experiments.imaginarynet.learn.corpus import Corpus, write_corpus
+from experiments.imaginarynet.learn.diffusion import (
     DiffusionRecipe,
-    UNetLearner,
     encode,
     pad_captions,
     to_signed,
     train,
 )
-from experiments.imaginarynet.learn.diffusion_model import (  # noqa: E402
+from experiments.imaginarynet.learn.diffusion_model import (
     DiffusionSize,
     build_autoencoder,
     build_unet,
@@ -32,8 +31,8 @@ from experiments.imaginarynet.learn.diffusion_model import (  # noqa: E402
     scheduler,
     standardise,
 )
-from experiments.imaginarynet.learn.torch_loop import Hooks, Learner, Phase, fit  # noqa: E402
-from suite.errors import BadInput, Stopped  # noqa: E402
+from experiments.imaginarynet.learn.torch_loop import Hooks, Learner, Phase, fit
+from suite.errors import BadInput, Stopped
 
 SIZE = DiffusionSize(
     side=16, vae_channels=(8, 8, 8), unet_channels=(8, 16), head_width=8, groups=4, text_width=16,
@@ -227,7 +226,9 @@ def corpus_folder(tmp_path):
 
 
 def run(corpus_folder, out, *more):
-    return diffusion_command.main(["--corpus", str(corpus_folder), "--out", str(out), "--threads", "1", *more])
+    return diffusion_command.main(
+        ["--corpus", str(corpus_folder), "--out", str(out), "--threads", "1", *more]
+    )
 
 
 def test_the_command_refuses_wrong_input_with_exit_codes(tmp_path, corpus_folder, capsys):
