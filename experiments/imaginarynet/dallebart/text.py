@@ -143,7 +143,7 @@ def normalise(text: str) -> str:
         text = text.replace(mark, plain)
     text = html.unescape(html.unescape(text))
     text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    text = re.sub(r"[\x00-\x02]", " ", text)
+    text = re.sub(r"[\x00-\x1f\x7f]", " ", text)
     text = re.sub(r"<[^<>]+>|http\S+", " ", text)
     for _ in range(2):  # 1,234,567: a match takes the digits that the next one needs
         text = re.sub(r"(\d),(\d{3})", r"\1\2", text)
