@@ -20,7 +20,7 @@ from typing import Literal
 
 from suite.errors import BadInput, Missing
 from suite.manifest import file_digest
-from suite.paths import data_path, listing_digest
+from suite.paths import data_path
 from suite.provenance import ROOT
 
 Kind = Literal["lm", "dallebart", "vqgan", "tokenizer", "clip", "diffusion"]
@@ -121,18 +121,6 @@ def model_digest(folder: Path) -> str:
     for path in weight_files(folder):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
     return digest.hexdigest()
-
-
-def model_state(kind: Kind, name: str) -> str | None:
-    """What of a model enters the key of a stage; never raises, for where the model is not installed.
-
-    The embedded models by their content, any other folder by the names and sizes of its files, the packaged
-    one by the digest of its one version. None where there is no such folder.
-    """
-    if name == PACKAGED and kind == "lm":
-        return PACKAGE_DIGEST
-    folder = model_folder(kind, name)
-    return model_digest(folder) if folder.is_relative_to(EMBEDDED_ROOT) else listing_digest(folder)
 
 
 def check_safetensors(path: Path) -> None:

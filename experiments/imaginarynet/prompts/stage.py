@@ -129,6 +129,5 @@ def _finish(ctx: Context, rows: Sequence[Candidate]) -> None:
     if failed:
         number = sum(row.status == "failed" for row in rows)
         ctx.count("failed", number)
-        ctx.warn(
-            f"{number} candidates of {', '.join(failed)} got no prompt; raise prompts.max_tries or top_k"
-        )
+        names = ", ".join(failed)
+        ctx.warn(f"{number} candidates of {names} have no prompt; raise prompts.max_tries or prompts.top_k")
