@@ -83,6 +83,10 @@ class ClipWithHead(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (n, C) of unit image features (n, D), which are taken to a mean square of one first."""
+        return self.head(features * features.shape[1] ** 0.5)
+
 
 class ClipLearner(Learner):
     """A CLIPModel that learns from the part `train` of a corpus, on the CPU."""
@@ -111,8 +115,7 @@ class ClipLearner(Learner):
         with torch.no_grad():  # the learned scale of the step before, held as CLIP does
             clip.logit_scale.clamp_(max=math.log(MAX_SCALE))
         pictures = views(to_pixels(self.part.pictures[rows]), recipe.augmentation, generator)
-        features = clip.get_image_features(pixel_values=to_input(pictures)).pooler_output
-        seen = unit(features)
+        seen = unit(clip.get_image_features(pixel_values=to_input(pictures)).pooler_output)
         chosen, place = np.unique(self._caption_of[rows], return_inverse=True)
         told = unit(clip.get_text_features(**self._texts(chosen)).pooler_output)
         captions, classes = told[: len(chosen)], told[len(chosen) :]
@@ -121,7 +124,7 @@ class ClipLearner(Learner):
         labels, smoothing = torch.from_numpy(self.part.class_ids[rows]), recipe.smoothing
         class_logits = self._class_scale() * seen @ classes.T
         class_loss = F.cross_entropy(class_logits, labels, label_smoothing=smoothing)
-        head_loss = F.cross_entropy(self.model.head(features), labels, label_smoothing=smoothing)
+        head_loss = F.cross_entropy(self.model.classify(seen), labels, label_smoothing=smoothing)
         total = caption_loss + recipe.class_weight * class_loss + recipe.head_weight * head_loss
         return total, caption_loss, class_loss, head_loss
 
