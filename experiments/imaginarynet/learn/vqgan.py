@@ -39,11 +39,12 @@ HELD_OUT = 256  # pictures of `val` that the curve is measured on; the last figu
 class VQGANRecipe:
     """How to train."""
 
-    phase: Phase = Phase(steps=2400, batch=16, lr=2e-3, weight_decay=1e-4)
+    phase: Phase = Phase(steps=2000, batch=16, lr=1e-3, weight_decay=1e-4)
     l2: float = 0.5
     commitment: float = 0.25
-    decay: float = 0.99  # of the codebook's running means
-    dead_below: float = 0.05  # of an even share of the batch's vectors
+    free_steps: int = 300  # before the codebook comes in: it is filled when the latents tell pictures apart
+    decay: float = 0.98  # of the codebook's running means
+    dead_below: float = 0.1  # of an even share of the batch's vectors
     config: VQGANConfig = field(default_factory=lambda: EMBEDDED)
 
 
@@ -126,11 +127,14 @@ def make_step(recipe: VQGANRecipe, first: int) -> Callable[[Tree, np.ndarray], t
     @jax.jit
     def step(state: dict[str, Tree], pictures: jax.Array) -> tuple[dict[str, Tree], dict[str, jax.Array]]:
         pixels = pictures.astype(jnp.float32) / 255
-        found = jax.value_and_grad(losses_of, has_aux=True)(state["params"], recipe, pixels)
+        quantised = state["step"] >= recipe.free_steps
+        descend = jax.value_and_grad(losses_of, has_aux=True)
+        found = descend(state["params"], recipe, pixels, quantised=quantised)
         (_, (losses, vectors, codes)), gradient = found
         updates, moments = descent.update(gradient, state["moments"], state["params"])
         params = optax.apply_updates(state["params"], updates)
         counts, sums = follow(state["counts"], state["sums"], vectors, codes, decay=recipe.decay)
+        counts *= quantised  # until then all are dead, so that the first that count are fresh
         key = jax.random.fold_in(jax.random.key(first), state["step"])
         counts, sums, revived = revive(counts, sums, vectors, key, dead_below=recipe.dead_below)
         params["quantize"] = {"embedding": {"embedding": sums / counts[:, None]}}
@@ -140,15 +144,21 @@ def make_step(recipe: VQGANRecipe, first: int) -> Callable[[Tree, np.ndarray], t
     return step
 
 
-def losses_of(params: Tree, recipe: VQGANRecipe, pixels: jax.Array) -> tuple[jax.Array, tuple]:
-    """(loss, ({its parts}, vectors (B*h*w, embed_dim), codes (B*h*w,))) of pixels in [0, 1]."""
+def losses_of(
+    params: Tree, recipe: VQGANRecipe, pixels: jax.Array, *, quantised: jax.Array | bool = True
+) -> tuple[jax.Array, tuple]:
+    """(loss, ({its parts}, vectors (B*h*w, embed_dim), codes (B*h*w,))) of pixels in [0, 1].
+
+    Not quantised: the decoder gets the latents themselves, and nothing draws them to the codebook.
+    """
     vectors = model.latents(params, recipe.config, pixels)
     codes, entries = model.quantise(params, jax.lax.stop_gradient(vectors))
     entries = jax.lax.stop_gradient(entries)
-    found = model.decode(params, recipe.config, vectors + jax.lax.stop_gradient(entries - vectors))
+    moved = vectors + quantised * jax.lax.stop_gradient(entries - vectors)
+    found = model.decode(params, recipe.config, moved)
     l1, l2 = jnp.abs(found - pixels).mean(), jnp.square(found - pixels).mean()
     commitment = jnp.square(vectors - entries).mean()
-    loss = l1 + recipe.l2 * l2 + recipe.commitment * commitment
+    loss = l1 + recipe.l2 * l2 + quantised * recipe.commitment * commitment
     parts = {"loss": loss, "l1": l1, "l2": l2, "commitment": commitment}
     return loss, (parts, vectors.reshape(-1, vectors.shape[-1]), codes.reshape(-1))
 

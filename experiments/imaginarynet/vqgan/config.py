@@ -196,6 +196,6 @@ def read_config(folder: Path) -> VQGANConfig:
 F16_16384 = VQGANConfig(n_embed=16384, repeated_attention=True)
 # 64 x 64 pictures, 8 x 8 codes: what `train-vqgan` makes.
 EMBEDDED = VQGANConfig(
-    ch=16, ch_mult=(1, 2, 4, 4), num_res_blocks=1, attn_resolutions=(8,), resolution=64, z_channels=64,
+    ch=16, ch_mult=(1, 1, 2, 4), num_res_blocks=1, attn_resolutions=(8,), resolution=64, z_channels=64,
     embed_dim=32, n_embed=256, num_groups=8,
 )  # fmt: skip
