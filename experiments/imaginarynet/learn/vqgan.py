@@ -3,9 +3,10 @@
 Loss: L1 + 0.5 L2 between pixels in [0, 1], + 0.25 commitment (mean square of the encoder's vectors to their
 entries). Gradients go past the quantiser to the encoder. The codebook has no gradient: each entry is the
 running mean of the vectors that chose it (exponential moving averages of counts and sums), which takes the
-place of the codebook term; an entry that is hardly chosen any more becomes a vector of the batch at hand. At
-the first step that holds for all of them. Published code has no training; there is neither a perceptual nor
-an adversarial term, whose networks would have to be trained as well.
+place of the codebook term; an entry that is hardly chosen any more becomes a vector of the batch at hand. For
+`free_steps` the decoder gets the latents as they are, then all entries begin as such vectors. Published code
+has no training; there is neither a perceptual nor an adversarial term, whose networks would have to be
+trained as well.
 """
 
 from __future__ import annotations
