@@ -34,7 +34,7 @@ STEPS = {  # command: what it does up to
     "prompts": "the first round's descriptions alone",
     "images": "the first round's pictures, and what they need",
     "filter": "up to the decision which pictures are kept; with --threshold alone, only that decision",
-    "export": "up to the files that detectors read",
+    "export": "the same as generate, with the settings that the folder was begun with",
 }
 OUTPUT = "dallemini_coco_GPT_10W"
 PUBLISHED = {  # setting: default of the published flag

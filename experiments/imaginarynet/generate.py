@@ -142,11 +142,11 @@ def launch_words(
 
 def tell(output: Output, verb: str) -> None:
     """Put the files where the published code has them, and say where they are."""
-    if verb == "generate":
+    if verb in ("generate", "export"):
         pictures, is_new = publish(output.folder / "export", output.home)
         print(f"{pictures} pictures: {'done' if is_new else 'up to date'}, in {output.home}")
     elif verb == "prompts":
-        prompts = write_prompts(output.folder / "prompts", output.home / "prompt.txt", output.config)
+        prompts = write_prompts(output.folder / "prompts", output.home, output.config)
         print(f"{prompts} prompts: {output.home / 'prompt.txt'}")
     else:
         print(f"{verb}: {output.folder / verb}")

@@ -58,10 +58,16 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_prompts(prompts: Path, target: Path, config: ImaginaryNetConfig) -> int:
-    """`description TAB label` of every prompt, as published; returns their number."""
+def write_prompts(prompts: Path, home: Path, config: ImaginaryNetConfig) -> int:
+    """`description TAB label` of the first round's prompts, as published; returns their number.
+
+    Where an export stands at the top, its prompt.txt, which has all rounds, stays.
+    """
     each = config.images.samples_per_prompt
     rows = [row for row in in_order(read_shards(prompts)) if row.number % each == 0]
+    if (home / MARK).is_file():
+        return len(rows)
+    target = home / TOP[0]
     temporary = target.with_name(f".{target.name}.tmp")
     temporary.write_text("".join(f"{row.prompt}\t{row.label}\n" for row in rows), encoding="utf-8")
     os.replace(temporary, target)
