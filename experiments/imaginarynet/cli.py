@@ -38,6 +38,7 @@ COMMANDS = {
     "train-dallebart": "learn.dallebart_command",
     "train-clip": "learn.clip_command",
     "train-diffusion": "learn.diffusion_command",
+    "show-training": "learn.show_command",
 }
 SUMMARIES = {
     "import-archive": "a folder of the published code, as a manifest and pictures of ours",
@@ -46,6 +47,7 @@ SUMMARIES = {
     "train-dallebart": "its transformer, on the codes of that tokenizer",
     "train-clip": "the tiny CLIP of the filter",
     "train-diffusion": "the tiny latent diffusion pipeline",
+    "show-training": "curves of a training, and sheets of what its networks make",
 }
 CHAIN = {
     "reproduce": "the whole chain at a scale; what is done is not redone",
