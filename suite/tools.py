@@ -17,6 +17,8 @@ from suite.provenance import ROOT
 from suite.reproduce import build_image
 from suite.runs import choose, folder_setting
 
+QUICK_TESTS = ("lint", "suite")  # environments of tox.ini that are no toolchain's
+
 
 def toolchains() -> list[str]:
     """The folders of docker/ with a lock."""
@@ -163,10 +165,19 @@ def images(toolchain: str, *, accel: str) -> int:
 
 
 def test(parts: Sequence[str]) -> int:
-    """The parts of tox.ini, or those of its `env_list`, by the tox of the suite's own environment."""
-    known = ["lint", "suite", *toolchains()]
+    """The parts of tox.ini, or all, by the tox of the suite's environment; stops at lint or the suite's own
+    tests, then runs the toolchains' side by side, which use a core each, and prints each when it ends.
+    """
+    known = [*QUICK_TESTS, *toolchains()]
     for part in parts:
         if part not in known:
             raise BadInput(f"no test environment {part!r}", fix=f"choose from {', '.join(known)}")
-    python = environment_python("suite", "cpu")
-    return call([python, "-m", "tox", "run", "-q", *(["-e", ",".join(parts)] if parts else [])])
+    tox = [environment_python("suite", "cpu"), "-m", "tox"]
+    wanted = parts or known
+    quick = [part for part in wanted if part in QUICK_TESTS]
+    if quick and (code := call([*tox, "run", "-q", "-e", ",".join(quick)])) != EXIT_OK:
+        return code
+    others = [part for part in wanted if part not in quick]
+    if not others:
+        return EXIT_OK
+    return call([*tox, "run-parallel", "-q", "--parallel-no-spinner", "-e", ",".join(others)])
