@@ -38,13 +38,16 @@ def reconstructions(folder: Path, pictures: np.ndarray, *, threads: int) -> np.n
     from experiments.imaginarynet.images.devices import setup
 
     setup(threads=threads, device="cpu")
+    import jax
+
     from experiments.imaginarynet.learn.vqgan import check_pictures, encode_all
     from experiments.imaginarynet.vqgan import checkpoint
     from experiments.imaginarynet.vqgan.model import decode_codes
 
     config, params = checkpoint.load(folder)
     check_pictures(pictures, config)
-    pixels = decode_codes(params, config, encode_all(params, config, pictures))
+    decode = jax.jit(lambda codes: decode_codes(params, config, codes))
+    pixels = decode(encode_all(params, config, pictures))
     return np.rint(np.asarray(pixels) * 255).astype(np.uint8)
 
 

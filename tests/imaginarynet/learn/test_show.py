@@ -173,6 +173,7 @@ def test_what_this_python_has_no_framework_for_is_said_and_passed_over(table, tm
     assert len(list((tmp_path / "out").glob("*.svg"))) == 6
 
 
+@pytest.mark.slow
 def test_reconstructions_and_samples_of_dall_e_mini(tmp_path, capsys):
     pytest.importorskip("jax", reason="needs the toolchain jax")
     from tests.imaginarynet.tiny_models import VQGAN, write_models
@@ -197,6 +198,7 @@ def test_reconstructions_and_samples_of_dall_e_mini(tmp_path, capsys):
     assert "no vqgan for dallebart (config.json); give --vqgan DIR" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_samples_of_a_pipeline_and_classes_of_a_clip(tmp_path):
     pytest.importorskip("diffusers", reason="needs the toolchain detectron2")
     from tests.imaginarynet.clip.tiny_clip import write_clip
