@@ -118,8 +118,8 @@ def test_training_beats_the_mean_picture_and_goes_on_exactly_after_a_stop(tmp_pa
     monkeypatch.setattr(vqgan, "make_step", cache(vqgan.make_step))  # compiled once
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     facts = vqgan.train(corpus(), RECIPE, seed=0, work=whole / "work", out=whole)
-    assert facts["held_out_psnr"] > facts["held_out_psnr_of_mean_picture"] + 3
-    assert facts["held_out_codes_in_use"] >= 3  # there are three colours
+    assert facts["held_out_psnr"] > facts["held_out_psnr_of_mean_picture"] + 6
+    assert facts["held_out_codes_in_use"] >= 2  # bright and dark
     asked = iter([False] * 17 + [True])  # after the codebook came in, between two states
 
     def check_stop() -> None:
