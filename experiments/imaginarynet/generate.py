@@ -34,6 +34,7 @@ from suite.manifest import write_json
 from suite.stage import Stage
 
 LAST = {"generate": "export"}  # command: its last stage, where the names differ
+BEGUN = {"logs", "stages", ".lock", SEED_FILE, f".{CONFIG_FILE}.tmp"}  # what a kill at the very start leaves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,8 @@ def generate(args: argparse.Namespace, verb: str = "generate") -> int:
 
 def claim(home: Path) -> None:
     """The folder, new or ours. Raises BadInput where it holds something else."""
-    if home.is_dir() and any(home.iterdir()) and not (home / CONFIG_FILE).is_file():
+    is_ours = (home / CONFIG_FILE).is_file()
+    if home.is_dir() and not is_ours and {path.name for path in home.iterdir()} - BEGUN:
         fix = "name another --outputdir; `import-archive` reads a folder of the published code"
         raise BadInput("holds something else", file=home, fix=fix)
     try:
@@ -97,14 +99,17 @@ def claim(home: Path) -> None:
 
 
 def save(home: Path, choice: Choice) -> Output:
-    """Keep the settings beside the result, from where the stages read them."""
+    """Keep the settings beside the result, from where the stages read them.
+
+    The seed comes first: where there are settings, there is the seed that belongs to them.
+    """
+    write_json(home / SEED_FILE, {"seed": choice.seed})
     text = dump(choice.config)
     path = home / CONFIG_FILE
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         temporary = home / f".{CONFIG_FILE}.tmp"
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
-    write_json(home / SEED_FILE, {"seed": choice.seed})
     return Output(home=home, config=choice.config, seed=choice.seed)
 
 

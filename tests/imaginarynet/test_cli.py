@@ -158,6 +158,14 @@ def test_a_folder_that_holds_something_else_is_refused_and_stays(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["prompt.txt"]
 
 
+def test_what_a_kill_at_the_very_start_left_is_no_obstacle(tmp_path):
+    for _ in range(2):  # the first one leaves logs/ and stages/, and is killed before the settings stand
+        claim(tmp_path)
+    (tmp_path / ".lock").touch()
+    (tmp_path / "seed.json").write_text('{"seed": 3}')
+    claim(tmp_path)
+
+
 def test_a_step_needs_what_leads_to_it_and_no_more(tmp_path):
     config = load_config(CONFIG, TINY)
     output = Output(home=tmp_path, config=config, seed=0)
