@@ -148,14 +148,19 @@ def _from_folder(folder: Path) -> tuple[PreTrainedModel, TextCodec]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    fix = "put the published files there again"
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        network = AutoModelForCausalLM.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, **options
+        network, report = AutoModelForCausalLM.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
         )
-    except (OSError, ValueError, KeyError) as error:
-        what = f"cannot be loaded as a causal language model ({str(error).splitlines()[0]})"
-        raise BadInput(what, file=folder, fix="put the published files there again") from None
+    except Exception as error:  # noqa: BLE001 - a damaged tokenizer.json raises nothing narrower
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        what = f"cannot be loaded as a causal language model ({said})"
+        raise BadInput(what, file=folder, fix=fix) from None
+    # transformers fills what it misses with random numbers, and only warns.
+    if missing := sorted(report["missing_keys"]):
+        raise BadInput(f"lacks {len(missing)} tensors of the model, {missing[0]} first", file=folder, fix=fix)
     ends = (network.generation_config.eos_token_id, network.config.eos_token_id, tokenizer.eos_token_id)
     flat = {i for one in ends for i in (one if isinstance(one, (list, tuple)) else (one,)) if i is not None}
     return network.eval(), TextCodec(

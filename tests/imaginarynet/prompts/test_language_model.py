@@ -185,3 +185,20 @@ def test_settings_that_are_no_language_model_are_one_line(folder):
     (folder / "config.json").write_text('{"model_type": "nothing of that name"}')
     with pytest.raises(BadInput, match="cannot be loaded as a causal language model"):
         LanguageModel.load("tiny", CONFIG, device="cpu")
+
+
+def test_weights_that_lack_a_tensor_are_refused(folder):
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    left_out = next(name for name in sorted(tensors) if "norm" in name or "ln" in name)
+    save_file({name: value for name, value in tensors.items() if name != left_out}, path, {"format": "pt"})
+    with pytest.raises(BadInput, match=r"lacks 1 tensors of the model"):
+        LanguageModel.load("tiny", CONFIG, device="cpu")
+
+
+def test_a_damaged_tokenizer_is_one_line(folder):
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(BadInput, match="cannot be loaded as a causal language model"):
+        LanguageModel.load("tiny", CONFIG, device="cpu")
