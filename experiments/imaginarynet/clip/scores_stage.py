@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.imaginarynet.classes import classes_of
+from experiments.imaginarynet.classes import classes_of, label_of
 from experiments.imaginarynet.models import find_model, model_digest
 from experiments.imaginarynet.rounds import round_of, stage_name
 from experiments.imaginarynet.store.manifest import (
@@ -39,6 +39,7 @@ def run(ctx: Context) -> None:
     """Score the candidates of shard `ctx.shard`, or all of them. What a kill left is not scored again."""
     folder = ctx.inputs[stage_name("images", round_of(ctx.stage.name))]
     rows = read_shards(folder) if ctx.shard is None else read_rows(folder / f"{ctx.shard:05d}" / CANDIDATES)
+    check_classes(rows, classes_of(ctx.config), folder)
     log = ctx.work / CANDIDATES
     found = _take_up(log, rows)
     left = [row for row in rows if row.status == "done" and row.candidate_id not in found]
@@ -60,6 +61,19 @@ def run(ctx: Context) -> None:
         ctx.count("failed", failed)
     if unread := sum(row.status == "failed" for row in found.values()):
         ctx.warn(f"{unread} pictures could not be read; the manifest says why")
+
+
+def check_classes(rows: Sequence[Candidate], names: Sequence[str], folder: Path) -> None:
+    """BadInput where rows are of another class list than names: an imported set, say, whose order is its own.
+
+    folder: that the rows are from.
+    """
+    labels = [label_of(name) for name in names]
+    for row in rows:
+        if row.class_id >= len(labels) or row.label != labels[row.class_id]:
+            what = f"{row.candidate_id} is of {row.class_name!r}, not number {row.class_id} of `classes`"
+            fix = "set `classes` to the list that the pictures were made with"
+            raise BadInput(what, file=folder, fix=fix)
 
 
 def score_rows(

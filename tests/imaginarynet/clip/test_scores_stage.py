@@ -10,7 +10,7 @@ from experiments.imaginarynet.config import ImaginaryNetConfig
 from experiments.imaginarynet.config_sections import ClipConfig
 from experiments.imaginarynet.store.manifest import CANDIDATES, read_rows, write_rows
 from experiments.imaginarynet.store.pictures import IMAGES
-from suite.errors import Missing, Stopped
+from suite.errors import BadInput, Missing, Stopped
 from suite.stage import STOP
 from tests.imaginarynet.candidates import CLASSES, context, finished, images_stage, queued
 from tests.imaginarynet.clip.tiny_clip import write_clip
@@ -91,6 +91,13 @@ def test_a_missing_model_is_told_with_its_place(tmp_path):
     images_stage(tmp_path, ROWS[:1], size=(20, 24))
     with pytest.raises(Missing, match="no such model"):
         scores_of(tmp_path, config_of(tmp_path / "no such model"))
+
+
+def test_pictures_of_another_class_list_are_refused(tmp_path, clip_folder):
+    images_stage(tmp_path, ROWS[:5], size=(20, 24))
+    config = replace(config_of(clip_folder), classes=(*CLASSES[1::-1], *CLASSES[2:]))
+    with pytest.raises(BadInput, match="00000-000000 is of 'mug', not number 0 of `classes`"):
+        scores_of(tmp_path, config)
 
 
 def test_a_picture_that_cannot_be_read_fails_and_the_others_go_on(tmp_path, clip_folder):
