@@ -7,6 +7,7 @@ DATA_DIR/weights; nothing is downloaded by a stage.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -113,7 +114,7 @@ class ClipConfig:
     def __post_init__(self) -> None:
         _at_least("clip", 1, batch=self.batch)
         _template("clip", self.template)
-        if self.scale <= 0:
+        if not self.scale > 0:
             raise ValueError(f"`clip.scale` is {self.scale:g}, must be above 0")
 
 
@@ -174,7 +175,7 @@ def _sampling(section: str, top_k: int, top_p: float, temperature: float) -> Non
     _at_least(section, 0, top_k=top_k)
     if not 0 < top_p <= 1:
         raise ValueError(f"`{section}.top_p` is {top_p:g}, must be in (0, 1]")
-    if temperature <= 0:
+    if not temperature > 0:
         raise ValueError(f"`{section}.temperature` is {temperature:g}, must be above 0")
 
 
@@ -189,7 +190,7 @@ def _share(section: str, name: str, value: float) -> None:
 
 
 def _at_least(section: str, least: int, **values: float) -> None:
-    """Raises ValueError naming the first setting that is below `least`."""
+    """Raises ValueError naming the first setting that is below `least`, infinite or no number."""
     for name, value in values.items():
-        if value < least:
+        if not least <= value < math.inf:  # NaN compares as False
             raise ValueError(f"`{section}.{name}` is {value:g}, must be at least {least}")

@@ -85,15 +85,15 @@ def to_make(quota: int, seen: Seen, replace: ReplaceConfig, *, samples_per_promp
     """Numbers of the candidates that the next round makes for a class; empty where none is missing.
 
     The first round makes the quota. A later one makes what is missing divided by the acceptance rate so far
-    (one in all that were made, where none was accepted), whole prompts of `samples_per_prompt` candidates,
-    and no more than `max_attempts` quotas in all rounds.
+    (one in all that were made, where none was accepted), in whole prompts of `samples_per_prompt`
+    candidates, and never more than `max_attempts` quotas in all rounds.
     """
     missing = quota - seen.accepted
     if missing <= 0:
         return range(seen.made, seen.made)
     rate = max(seen.accepted, 1) / seen.made if seen.made else 1.0
     allowed = max(0, math.floor(quota * replace.max_attempts) - seen.made)
-    prompts = math.ceil(min(math.ceil(missing / rate), allowed) / samples_per_prompt)
+    prompts = min(math.ceil(missing / rate / samples_per_prompt), allowed // samples_per_prompt)
     return range(seen.made, seen.made + prompts * samples_per_prompt)
 
 
