@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from experiments.imaginarynet.learn.hooks import make_hooks
 from suite import manifest as record
 from suite.by_hand import Parser, key_at
-from suite.errors import BadInput, Stopped, guard
-from suite.progress import Progress
+from suite.errors import BadInput, guard
 from suite.stage import STOP
 
 NAME = "train-clip"
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> Iterator[str]:
         raise BadInput("holds something else", file=args.out, fix="choose another --out")
     record.open_part(part, key)
     (part / record.WORK).mkdir(exist_ok=True)
-    facts = train(corpus, recipe, seed=args.seed, work=part / record.WORK, out=part, hooks=_hooks())
+    facts = train(corpus, recipe, seed=args.seed, work=part / record.WORK, out=part, hooks=make_hooks(NAME))
     outputs = record.describe_outputs(part, (), base=args.out, final=args.out)
     record.write_json(part / record.MANIFEST, {"schema": record.SCHEMA, "key": key, "key_parts": parts,
                                                "stage": NAME, "outputs": outputs})  # fmt: skip
@@ -73,23 +73,6 @@ def run(args: argparse.Namespace) -> Iterator[str]:
     for row in found["classes"]:
         if row["pictures"]:
             yield f"  {row['name']:<16}{row['accuracy']:.3f} {row['accuracy_soft']:.3f} of {row['pictures']}"
-
-
-def _hooks():
-    from experiments.imaginarynet.learn.torch_loop import Hooks
-
-    def check_stop() -> None:
-        if STOP.is_set:
-            raise Stopped(f"{NAME} stopped by SIGTERM", fix="the same command goes on from here")
-
-    def event(name: str, **facts: object) -> None:
-        told = " ".join(f"{key}={value}" for key, value in facts.items())
-        print(f"{NAME}: {name} {told}", file=sys.stderr, flush=True)
-
-    def progress(total: int, name: str, done: int = 0) -> Progress:
-        return Progress(total, name, done=done)
-
-    return Hooks(check_stop=check_stop, event=event, progress=progress)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""What the commands that train in JAX have in common: flags, a folder that is whole or goes on, the log."""
+"""What the commands that train have in common: flags, a folder that is whole or goes on, the log."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from suite import manifest as record
 from suite.by_hand import Parser, key_at
-from suite.errors import BadInput, Missing, Stopped, guard
-from suite.progress import Progress
+from suite.errors import BadInput, Missing, guard
 from suite.stage import STOP
 
 if TYPE_CHECKING:
-    from experiments.imaginarynet.learn.loop import Hooks, Phase
+    from experiments.imaginarynet.learn.loop import Phase
 
 Lines = Iterator[str]
 
@@ -86,24 +85,6 @@ def bring_up(
     record.write_json(part / record.MANIFEST, tree)
     record.commit(part, out)
     yield f"{name}: done, {told}, in {out}"
-
-
-def make_hooks(name: str) -> Hooks:
-    """Progress and events on stderr; stops after SIGTERM."""
-    from experiments.imaginarynet.learn.loop import Hooks
-
-    def check_stop() -> None:
-        if STOP.is_set:
-            raise Stopped(f"{name} stopped by SIGTERM", fix="the same command goes on from here")
-
-    def event(what: str, **facts: object) -> None:
-        told = " ".join(f"{key}={value}" for key, value in facts.items())
-        print(f"{name}: {what} {told}", file=sys.stderr, flush=True)
-
-    def progress(total: int, title: str, done: int = 0) -> Progress:
-        return Progress(total, title, done=done)
-
-    return Hooks(check_stop=check_stop, event=event, progress=progress)
 
 
 def main(

@@ -16,6 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from experiments.imaginarynet.learn import command
+from experiments.imaginarynet.learn.hooks import make_hooks
 from suite.errors import Missing
 from suite.manifest import file_digest
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> command.Lines:
     def work(states: Path, out: Path) -> str:
         facts = train(
             read_corpus(args.corpus), tokenizer, checkpoint.load(args.vqgan), recipe,
-            seed=args.seed, work=states, out=out, hooks=command.make_hooks(NAME),
+            seed=args.seed, work=states, out=out, hooks=make_hooks(NAME),
         )  # fmt: skip
         frequencies = facts["held_out_loss_of_frequencies"]
         return f"held-out loss {facts['held_out_loss']:.3f} nats (by frequency alone {frequencies:.3f})"

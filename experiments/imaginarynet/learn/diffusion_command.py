@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.imaginarynet.learn.command import add_folders, bring_up, corpus_digests
+from experiments.imaginarynet.learn.hooks import make_hooks
 from suite.by_hand import Parser
-from suite.errors import BadInput, Missing, Stopped, guard
-from suite.progress import Progress
+from suite.errors import BadInput, Missing, guard
 from suite.stage import STOP
 
 if TYPE_CHECKING:
-    from experiments.imaginarynet.learn.torch_loop import Hooks, Phase
+    from experiments.imaginarynet.learn.torch_loop import Phase
 
 NAME = "train-diffusion"
 SUMMARY = "the tiny latent diffusion pipeline (autoencoder, UNet, text encoder) from a corpus"
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> Iterator[str]:
 
     def work(states: Path, out: Path) -> str:
         facts = train(
-            corpus, recipe, seed=args.seed, work=states, out=out, device=args.device, hooks=_hooks()
+            corpus, recipe, seed=args.seed, work=states, out=out, device=args.device, hooks=make_hooks(NAME)
         )
         psnr, loss = facts["autoencoder"]["held_out_psnr"], facts["unet"]["held_out_loss"]
         return f"held-out PSNR {psnr:.2f} dB, held-out loss {loss:.4f}"
@@ -81,25 +81,6 @@ def _changed(phase: Phase, steps: int | None, batch: int | None, lr: float | Non
             raise BadInput(f"--{word}{flag} {value}: must be above 0")
     given = {"steps": steps, "batch": batch, "lr": lr}
     return replace(phase, **{name: value for name, value in given.items() if value is not None})
-
-
-def _hooks() -> Hooks:
-    from experiments.imaginarynet.learn.torch_loop import Hooks
-
-    def check_stop() -> None:
-        if STOP.is_set:
-            raise Stopped(f"{NAME} stopped by SIGTERM", fix="the same command goes on from here")
-
-    def event(name: str, **facts: object) -> None:
-        print(
-            f"{NAME}: {name} " + " ".join(f"{k}={v}" for k, v in facts.items()), file=sys.stderr, flush=True
-        )
-
-    return Hooks(
-        check_stop=check_stop,
-        event=event,
-        progress=lambda total, name, done=0: Progress(total, name, done=done),
-    )
 
 
 def main(argv: Sequence[str]) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import jax
 import numpy as np
 import optax
 
+from experiments.imaginarynet.learn.hooks import Hooks
 from suite.arrays import read_arrays, write_arrays
 from suite.errors import BadInput, Stopped
 from suite.seeds import item_rng
@@ -48,15 +48,6 @@ class Phase:
         for name in ("steps", "batch", "lr", "measure_every", "save_every"):
             if not getattr(self, name) > 0:
                 raise BadInput(f"{name} {getattr(self, name)}: must be above 0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hooks:
-    """What the caller is told and asked; by default nothing happens."""
-
-    check_stop: Callable[[], None] = lambda: None  # raises Stopped
-    progress: Callable[..., AbstractContextManager] = lambda total, name, done=0: nullcontext()
-    event: Callable[..., None] = lambda name, **facts: None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,6 @@ import math
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from experiments.imaginarynet.learn.hooks import Hooks
 from suite.errors import BadInput, Stopped
 from suite.seeds import item_rng
 
@@ -39,15 +38,6 @@ class Phase:
     clip_norm: float = 1.0
     measure_every: int = 250  # steps
     save_every: int = 100  # steps
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hooks:
-    """What the caller is told and asked; by default nothing happens."""
-
-    check_stop: Callable[[], None] = lambda: None  # raises Stopped
-    progress: Callable[..., AbstractContextManager] = lambda total, name, done=0: nullcontext()
-    event: Callable[..., None] = lambda name, **facts: None
 
 
 class Learner:
@@ -180,6 +170,8 @@ def _save(path: Path, learner: Learner, rows: list, window: list) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:  # a full disk names no file by itself
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

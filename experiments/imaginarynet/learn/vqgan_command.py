@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from experiments.imaginarynet.learn import command
+from experiments.imaginarynet.learn.hooks import make_hooks
 
 NAME = "train-vqgan"
 SUMMARY = "the tiny VQGAN (picture tokenizer) from a corpus"
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> command.Lines:
     }  # fmt: skip
 
     def work(states: Path, out: Path) -> str:
-        corpus, hooks = read_corpus(args.corpus), command.make_hooks(NAME)
+        corpus, hooks = read_corpus(args.corpus), make_hooks(NAME)
         facts = train(corpus, recipe, seed=args.seed, work=states, out=out, hooks=hooks)
         return f"held-out PSNR {facts['held_out_psnr']:.2f} dB, perplexity {facts['held_out_perplexity']:.0f}"
 
