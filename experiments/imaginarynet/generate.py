@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,7 @@ from suite.launch import __main__ as launcher
 from suite.launch.engine import pick_accel, pick_device, pick_place
 from suite.launch.pool import StopRequest
 from suite.launch.state import exclusive
-from suite.manifest import write_json
+from suite.manifest import read_manifest, write_json
 from suite.stage import Stage
 
 LAST = {"generate": "export"}  # command: its last stage, where the names differ
@@ -77,8 +78,11 @@ def generate(args: argparse.Namespace, verb: str = "generate") -> int:
     claim(home)
     with exclusive(home / ".lock"):
         output = save(home, choice)
-        code = run_stages(output, output.until(LAST.get(verb, verb)), args)
+        stages = output.until(LAST.get(verb, verb))
+        code = run_stages(output, stages, args)
         if code == EXIT_OK:
+            for text in warnings_of(output, stages):
+                print(f"warning: {text}", file=sys.stderr)
             tell(output, verb)
     return code
 
@@ -143,6 +147,13 @@ def launch_words(
     words += ["--device", device if stage.uses_gpu else "cpu", "--out", output.folder / stage.name]
     words += [word for name in stage.inputs for word in (f"--{name}", output.folder / name)]
     return [str(word) for word in words]
+
+
+def warnings_of(output: Output, stages: Sequence[Stage]) -> list[str]:
+    """What finished stages warn of, such as classes that are short; each text once, in order."""
+    manifests = {stage.name: read_manifest(output.folder / stage.name) or {} for stage in stages}
+    found = {text: name for name, tree in reversed(manifests.items()) for text in tree.get("warnings", ())}
+    return [f"{name}: {text}" for text, name in reversed(found.items())]
 
 
 def tell(output: Output, verb: str) -> None:

@@ -6,10 +6,11 @@ from experiments.imaginarynet import cli
 from experiments.imaginarynet.cli import COMMANDS, SUMMARIES, main, overview
 from experiments.imaginarynet.config import CONFIG, CONFIGS
 from experiments.imaginarynet.flags import CONFIG_FILE, STEPS, output_of, parser_of, settings_of
-from experiments.imaginarynet.generate import Choice, Output, claim, launch_words, save
+from experiments.imaginarynet.generate import Choice, Output, claim, launch_words, save, warnings_of
 from experiments.imaginarynet.stages import STAGES, stages_of
 from suite.config import load_config
 from suite.errors import BadInput
+from suite.manifest import write_json
 
 TINY = str(CONFIGS / "tiny.yaml")
 
@@ -173,6 +174,17 @@ def test_a_step_needs_what_leads_to_it_and_no_more(tmp_path):
     assert names["prompts"] == ["prompts"]
     assert names["images"] == ["prompts", "images"]
     assert names["filter"] == ["prompts", "images", "scores", "prompts-2", "images-2", "scores-2", "filter"]
+
+
+def test_warnings_of_stages_are_told_once_in_order(tmp_path):
+    config = load_config(CONFIG, CONFIGS / "tiny.yaml")
+    output = Output(home=tmp_path, config=config, seed=0)
+    said = {"prompts": ["none is new"], "filter": ["1 class is short"], "export": ["1 class is short"]}
+    for name, warnings in said.items():
+        (output.folder / name).mkdir(parents=True)
+        write_json(output.folder / name / "manifest.json", {"key": "k", "warnings": warnings})
+    told = warnings_of(output, output.until("export"))
+    assert told == ["prompts: none is new", "filter: 1 class is short"]
 
 
 def test_the_launcher_is_told_where_inputs_lie(tmp_path):
