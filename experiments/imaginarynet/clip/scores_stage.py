@@ -1,8 +1,8 @@
 """The stage `scores`: the probability of every class for every picture of a round. No threshold is applied.
 
 candidates.jsonl of a shard: the rows of the same shard of `images`, each picture's with `scores`, `top1` and
-`p_label`. A picture that cannot be read fails with its reason, and the others go on. Where a round has no
-picture no model is loaded.
+`p_label`. A picture that cannot be read fails with its reason, and the others go on; a tar file that is
+missing or cut off ends the stage. Where a round has no picture no model is loaded.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def run(ctx: Context) -> None:
     found = _take_up(log, rows)
     left = [row for row in rows if row.status == "done" and row.candidate_id not in found]
     if left:
-        scorer, digest = _scorer(ctx)
         pictures = Pictures([folder])
+        pictures.check_files(left)  # a whole file that is gone is no matter of single pictures
+        scorer, digest = _scorer(ctx)
         with ctx.progress(len(rows), done=len(rows) - len(left)) as bar:
             for part in _batches(left, ctx.config.clip.batch):
                 scored = score_rows(scorer, part, pictures, digest=digest)

@@ -72,6 +72,19 @@ class Pictures:
 
     def read(self, row: Candidate) -> bytes:
         """The picture file of a row, checked against its digest. Raises BadInput."""
+        tar, member = self._locate(row)
+        data = tar.read(member)
+        if digest(data) != row.sha256:
+            raise BadInput(f"{member} is not the recorded picture", file=tar.path, fix=AGAIN)
+        return data
+
+    def check_files(self, rows: Iterable[Candidate]) -> None:
+        """Open the tar files of these rows. Raises BadInput for one that is missing, cut off or damaged."""
+        for row in rows:
+            self._locate(row)
+
+    def _locate(self, row: Candidate) -> tuple[TarReader, str]:
+        """The tar file of a row, opened once, and its member."""
         stage, shard, member = split_path(row.path)
         if stage not in self._folders:
             what = f"the pictures of stage `{stage}` are not among the inputs"
@@ -79,11 +92,7 @@ class Pictures:
         with self._lock:
             if (stage, shard) not in self._tars:
                 self._tars[stage, shard] = TarReader(self._folders[stage] / shard / IMAGES)
-            tar = self._tars[stage, shard]
-        data = tar.read(member)
-        if digest(data) != row.sha256:
-            raise BadInput(f"{member} is not the recorded picture", file=tar.path, fix=AGAIN)
-        return data
+            return self._tars[stage, shard], member
 
     def decode(self, row: Candidate) -> np.ndarray:
         """The pixels of a row's picture, uint8 (height, width, 3). Raises BadInput."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from suite.errors import BadInput
 
 MODE = 0o644
+END = bytes(2 * tarfile.BLOCKSIZE)  # what a whole tar ends with
 
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes | Path]]) -> int:
@@ -47,6 +48,17 @@ def _info(name: str, size: int) -> tarfile.TarInfo:
     return info
 
 
+def _check_end(path: Path, end: int) -> None:
+    """ReadError unless the two empty blocks of the format follow the last member, whose bytes end at `end`.
+
+    tarfile itself takes a file that is cut between two members, or whose next header is damaged, for whole.
+    """
+    with path.open("rb") as stream:
+        stream.seek(-(-end // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
+        if stream.read(len(END)) != END:
+            raise tarfile.ReadError("it is cut off or damaged behind the last readable member")
+
+
 class TarReader:
     """Members of one tar file by name. The headers are read once; a member costs one read at its place."""
 
@@ -56,6 +68,7 @@ class TarReader:
         try:
             with tarfile.open(path, "r:") as archive:
                 self._places = {m.name: (m.offset_data, m.size) for m in archive if m.isfile()}
+            _check_end(path, max((sum(place) for place in self._places.values()), default=0))
         except FileNotFoundError:
             raise BadInput("is missing", file=path, fix="run its stage again") from None
         except tarfile.TarError as error:

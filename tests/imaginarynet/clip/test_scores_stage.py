@@ -1,5 +1,6 @@
 """The stage `scores`: every picture's scores, one model for all shards, none where there is no picture."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -110,6 +111,20 @@ def test_a_picture_that_cannot_be_read_fails_and_the_others_go_on(tmp_path, clip
     assert "is not the recorded picture" in found[0].reason
     assert all(row.scores is not None for row in found[1:])
     assert ctx.counts["failed"] == 1
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_shard_whose_tar_is_gone_or_cut_off_is_an_error_before_a_model_is_loaded(tmp_path, is_there):
+    images_stage(tmp_path, ROWS, size=(20, 24))
+    tar = tmp_path / "images" / "00000" / IMAGES
+    if is_there:
+        os.truncate(tar, tar.stat().st_size // 2)
+    else:
+        tar.unlink()
+    with pytest.raises(BadInput, match=r"/images/00000/images\.tar: .*; run its stage again$") as raised:
+        scores_of(tmp_path, config_of(tmp_path / "no such model"))
+    assert raised.value.exit_code == 2
+    assert not list(tmp_path.glob("scores*/**/candidates.jsonl"))
 
 
 def test_a_stopped_stage_goes_on_without_scoring_again(tmp_path, clip_folder, monkeypatch):

@@ -62,6 +62,27 @@ def test_a_tar_that_is_missing_cut_off_or_none_is_named(tmp_path):
         reader.read("b.jpg")
 
 
+@pytest.mark.parametrize(
+    "size", [512 + 3072 - 10, 512 + 3072, 512 + 3072 + 200, 2 * (512 + 3072), 512 + 3072 + 512]
+)
+def test_a_tar_that_is_cut_off_anywhere_is_named_when_it_is_opened(tmp_path, size):
+    path = tmp_path / "images.tar"
+    write_tar(path, [("a.jpg", b"x" * 3000), ("b.jpg", b"y" * 3000)])
+    os.truncate(path, size)
+    with pytest.raises(BadInput, match=r"images\.tar: cannot be read as tar .*; run its stage again"):
+        TarReader(path)
+
+
+def test_a_tar_with_a_damaged_header_in_the_middle_is_no_shorter_tar(tmp_path):
+    path = tmp_path / "images.tar"
+    write_tar(path, [("a.jpg", b"x" * 3000), ("b.jpg", b"y" * 3000)])
+    data = bytearray(path.read_bytes())
+    data[512 + 3072] ^= 1  # the first letter of b.jpg: its checksum is wrong now
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match="damaged behind the last readable member"):
+        TarReader(path)
+
+
 def test_a_member_that_is_not_there_is_named(tmp_path):
     write_tar(tmp_path / "images.tar", [])
     reader = TarReader(tmp_path / "images.tar")
