@@ -12,6 +12,7 @@ environment. The same command again does what is missing; a killed one goes on.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,8 +23,9 @@ from typing import Any
 
 from experiments.imaginarynet.config import ImaginaryNetConfig
 from experiments.imaginarynet.flags import CONFIG_FILE, SEED_FILE, STEPS, Choice, output_of, settings_of
+from experiments.imaginarynet.models import PACKAGED, find_model
 from experiments.imaginarynet.publish import publish, write_prompts
-from experiments.imaginarynet.stages import SYSTEM, stages_of
+from experiments.imaginarynet.stages import SYSTEM, models_of, stages_of
 from suite.config import dump
 from suite.errors import EXIT_OK, EXIT_STOPPED, BadInput
 from suite.inspect_run import inspect
@@ -32,6 +34,8 @@ from suite.launch.engine import pick_accel, pick_device, pick_place
 from suite.launch.pool import StopRequest
 from suite.launch.state import exclusive
 from suite.manifest import read_manifest, write_json
+from suite.provenance import ROOT
+from suite.runs import folder_setting
 from suite.stage import Stage
 
 LAST = {"generate": "export"}  # command: its last stage, where the names differ
@@ -124,9 +128,11 @@ def run_stages(output: Output, stages: list[Stage], args: argparse.Namespace) ->
     place = pick_place(args.place)
     device, _ = pick_device(args.device, place)
     done = {state.name for state in inspect(output) if state.is_done}  # type: ignore[arg-type]
-    for stage in stages:
-        if stage.name in done:
-            continue
+    left = [stage for stage in stages if stage.name not in done]
+    if left:
+        check_place(output.home, place)
+        check_models(output.config, left, place)
+    for stage in left:
         if stop.is_set:
             return EXIT_STOPPED
         words = launch_words(output, stage, place=place, device=device, args=args)
@@ -134,6 +140,27 @@ def run_stages(output: Output, stages: list[Stage], args: argparse.Namespace) ->
         if code != EXIT_OK:
             return code
     return EXIT_STOPPED if stop.is_set else EXIT_OK
+
+
+def check_place(home: Path, place: str) -> None:
+    """Raises BadInput for a folder that the stages cannot write: of a container, all but RUNS_DIR."""
+    runs = folder_setting("RUNS_DIR", "runs")
+    if place == "docker" and not home.is_relative_to(runs):
+        fix = f"add `--place venv`, or name an --outputdir below {runs}"
+        raise BadInput("a container cannot write there", file=home, fix=fix)
+
+
+def check_models(config: ImaginaryNetConfig, stages: Sequence[Stage], place: str) -> None:
+    """Find the models of these stages, so that no prompt is written for weights that are not there.
+
+    Raises Missing or BadInput as find_model does. Left to the stage are the packaged language model, which is
+    installed in its environment alone, and paths that only a container knows.
+    """
+    with contextlib.chdir(ROOT):  # where stages run, and names of folders begin
+        for kind, name in dict.fromkeys(model for stage in stages for model in models_of(stage, config)):
+            is_elsewhere = name == PACKAGED if kind == "lm" else place == "docker" and os.path.isabs(name)
+            if not is_elsewhere:
+                find_model(kind, name)
 
 
 def launch_words(

@@ -15,6 +15,7 @@ from typing import Any
 from experiments.imaginarynet.classes import classes_of
 from experiments.imaginarynet.config import CONFIG, CONFIGS, ImaginaryNetConfig
 from experiments.imaginarynet.model_state import model_state
+from experiments.imaginarynet.models import Kind
 from experiments.imaginarynet.rounds import names_of, num_rounds, num_shards_of, quotas, stage_name
 from suite.config import load_config
 from suite.manifest import read_manifest
@@ -96,6 +97,19 @@ def diffusion_state(config: ImaginaryNetConfig) -> Any:
 def scores_state(config: ImaginaryNetConfig) -> Any:
     """The classes, and the folder of the classifier."""
     return {"classes": class_state(config), "model": model_state("clip", config.clip.model)}
+
+
+def models_of(stage: Stage, config: ImaginaryNetConfig) -> list[tuple[Kind, str]]:
+    """(kind, name) of every model that a stage loads."""
+    dalle, own = config.dalle_mini, stage.outside
+    if own is prompts_state:
+        return [("lm", config.prompts.model)] if config.prompts.source == "lm" else []
+    if own is dalle_state:
+        tokenizer = dalle.tokenizer or dalle.model
+        return [("dallebart", dalle.model), ("vqgan", dalle.vqgan), ("tokenizer", tokenizer)]
+    if own is diffusion_state:
+        return [("diffusion", config.diffusion.model)]
+    return [("clip", config.clip.model)] if own is scores_state else []
 
 
 # --- the stages of a round ---

@@ -6,7 +6,14 @@ import os
 import pytest
 
 from experiments.imaginarynet.cli import main
-from experiments.imaginarynet.config import CONFIGS
+from experiments.imaginarynet.config import CONFIG, CONFIGS
+from experiments.imaginarynet.generate import check_models
+from experiments.imaginarynet.stages import stages_of
+from suite.config import load_config
+from suite.errors import Missing
+from suite.launch import __main__ as launcher
+from suite.launch import engine
+from suite.launch.pool import StopRequest
 from tests.imaginarynet.candidates import CLASSES, filter_stage, finished, images_stage, queued, scored
 
 TINY = str(CONFIGS / "tiny.yaml")
@@ -118,6 +125,66 @@ def test_weights_that_are_cut_off_are_named(tmp_path, capsys):
     assert main(words) == 2
     told = last_line(capsys)
     assert f"{folder}/model.safetensors: is damaged" in told
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The launches, each of which ends in exit code 1 at once; signals stay with pytest."""
+    found = []
+    monkeypatch.setattr(launcher, "launch", lambda *args: found.append(args) or 1)
+    monkeypatch.setattr(StopRequest, "install", lambda self: None)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "setting", "file"),
+    [
+        (("--clip",), "clip.model", "model.safetensors"),
+        ((), "dalle_mini.vqgan", "flax_model.msgpack"),
+        (("--backend", "stablediffusion"), "diffusion.model", "model_index.json"),
+    ],
+)
+def test_generate_finds_every_model_before_it_writes_a_prompt(
+    tmp_path, monkeypatch, started, capsys, words, setting, file
+):
+    out = tmp_path / "out"
+    monkeypatch.chdir(tmp_path)
+    command = ["generate", "--classfile", "voc", "--outputdir", str(out), "--place", "venv", *words]
+    assert main([*command, "-o", f"{setting}={tmp_path / 'weights'}"]) == 3
+    told = one_line(capsys)
+    assert str(tmp_path / "weights") in told and file in told
+    assert not started and not list((out / "stages").iterdir())
+    assert main(command) == 1  # with the models of this repository the first stage is started
+    assert len(started) == 1
+
+
+def test_what_is_done_asks_for_no_model(tmp_path):
+    config = load_config(CONFIG, TINY, [f"clip.model={tmp_path}", f"dalle_mini.model={tmp_path}"])
+    stages = stages_of(config)
+    check_models(config, [stages["prompts"], stages["filter"], stages["export"]], "venv")
+    for name in ("images", "scores-2"):
+        with pytest.raises(Missing):
+            check_models(config, [stages[name]], "venv")
+    check_models(config, [stages["scores"]], "docker")  # a path of the container, which the stage looks into
+
+
+# --- containers ---
+
+
+@pytest.mark.parametrize("place", ["auto", "docker"])
+def test_a_folder_that_containers_cannot_write_is_told_with_the_place_that_can(
+    tmp_path, monkeypatch, started, capsys, place
+):
+    monkeypatch.setattr(engine, "find_engine", lambda: engine.Engine(version="28", has_gpu=False))
+    monkeypatch.setattr(engine, "IMAGE_RECORD", tmp_path / "not in an image")
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path / "runs"))
+    words = ["generate", "--classfile", "voc", "--place", place, "--device", "cpu", "--outputdir"]
+    assert main([*words, str(tmp_path / "elsewhere")]) == 2
+    told = one_line(capsys)
+    assert f"{tmp_path / 'elsewhere'}: a container cannot write there" in told
+    assert "--place venv" in told and str(tmp_path / "runs") in told
+    assert not started
+    assert main([*words, str(tmp_path / "runs" / "mine")]) == 1  # gets as far as the first stage
 
 
 # --- a full disk ---
