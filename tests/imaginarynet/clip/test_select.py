@@ -164,3 +164,25 @@ def test_the_trade_off_at_the_set_threshold_is_what_the_filter_keeps():
     assert at["all"]["kept"] == select(scores, ids, settings).kept.sum() == 2
     assert (at["a"]["kept"], at["a"]["short"], at["a"]["kept_share"]) == (1, 1, 0.5)
     assert at["all"]["mean_p_label"] == pytest.approx((0.9 + 0.8) / 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_with_a_noisy_judge_the_filter_raises_the_share_of_right_labels_and_lowers_the_number(seed):
+    """A tenth of the judge's classes and a third of the pictures are wrong, independently of each other."""
+    generator = np.random.default_rng(seed)
+    count, classes = 2000, 5
+    shown = generator.integers(0, classes, count)  # what the pictures really show
+
+    def changed(share):
+        step = generator.integers(1, classes, count)
+        return np.where(generator.random(count) < share, (shown + step) % classes, shown)
+
+    asked, judged = changed(1 / 3), changed(1 / 10)
+    sure = generator.uniform(0.4, 1.0, count)  # the rest falls to the other classes evenly: 0.15 at most
+    scores = np.repeat((1 - sure)[:, None] / (classes - 1), classes, axis=1)
+    scores[np.arange(count), judged] = sure
+    kept = {level: select(scores, asked, FilterConfig(threshold=level)).kept for level in (0.0, 0.6)}
+    before = (shown == asked).mean()
+    for mask in kept.values():
+        assert (shown == asked)[mask].mean() > before + 0.2
+    assert count > kept[0.0].sum() > kept[0.6].sum() > 0
