@@ -28,7 +28,7 @@ class PromptsConfig:
     top_k: int = 50  # 0: all
     top_p: float = 1.0
     temperature: float = 1.0
-    batch: int = 32  # texts per call of the model; no prompt depends on it
+    batch: int = 32  # texts per call of the model; another shape may round differently
     max_tries: int = 20  # drawings of one prompt until it is none that its class has already
     require_class: bool = False  # true: a text without the whole class name is drawn again
 
