@@ -61,8 +61,8 @@ def test_pixels_are_those_of_the_pipeline_that_diffusers_loads_by_itself(folder,
         list(PROMPTS), height=32, width=32, num_inference_steps=3, guidance_scale=4.0, output_type="np",
         generator=[torch.Generator().manual_seed(seed) for seed in SEEDS],
     ).images  # fmt: skip
-    # The batches differ in size, so sums may be rounded in another order, and a byte is cut off, not rounded: with
-    # kernels for SSE4.1 one value of 12,288 differs by 1, with those for AVX-512 none does.
+    # The batches differ in size, so sums may be rounded in another order, and a byte is cut off, not rounded:
+    # with kernels for SSE4.1 one value of 12,288 differs by 1, with those for AVX-512 none does.
     gap = np.abs((made * 255).astype(np.uint8).astype(int) - pictures)
     assert gap.max() <= 1
     assert (gap > 0).mean() < 0.001
