@@ -14,7 +14,6 @@ train_gain, run_pipeline, run_multigan, with or without `.py`. With `--out DIR` 
 from __future__ import annotations
 
 import difflib
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,10 +21,9 @@ from pathlib import Path
 from experiments.gafi.config import CONFIG
 from experiments.gafi.flags import PROGRAM, add_flags, settings_of
 from experiments.gafi.stages import STAGES
-from suite import stage_cli
+from suite import stage_cli, whole_chain
 from suite.by_hand import Parser
 from suite.errors import BadInput, Missing, guard
-from suite.provenance import ROOT
 from suite.stage import STOP
 
 BY_HAND = {  # command: (script, what it does)
@@ -39,7 +37,6 @@ CHAIN = {
     "report": "the page of a run of the whole chain whose stages are done",
 }
 OTHER_NAMES = {"train-gain": "train-gan"}  # as the published README has it
-WORKFLOW = (".tox/workflow/bin/python", "/opt/workflow/bin/python")  # the suite's own Python: venv, container
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,7 +72,7 @@ def _run(verb: str, words: Sequence[str]) -> int:
     if verb in BY_HAND:
         return _by_hand(verb, words)
     if verb in CHAIN:
-        return _reproduce(words) if verb == "reproduce" else _report(words)
+        return whole_chain.reproduce("gafi", words) if verb == "reproduce" else _report(words)
     known = list(dict.fromkeys([*BY_HAND, *CHAIN, *STAGES]))
     near = difflib.get_close_matches(verb, known, n=2)
     fix = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
@@ -131,41 +128,7 @@ def command_of(verb: str) -> Callable[..., Iterator[str]]:
     return by_hand_search.run_pipeline if verb == "run-pipeline" else by_hand_search.run_multigan
 
 
-def workflow_python() -> str | None:
-    """The Python that has the suite's workflow, in the repository or in the image; None without one."""
-    return next((str(ROOT / name) for name in WORKFLOW if (ROOT / name).is_file()), None)
-
-
-def _reproduce(words: Sequence[str]) -> int:
-    """`python -m suite reproduce gafi ...` in the workflow's environment; this process becomes it."""
-    python = workflow_python()
-    if python is None:
-        what = "the environment of the workflow is not there"
-        raise Missing(
-            what, fix="type `make reproduce-gafi`, which makes it (or docker compose run --rm gafi)"
-        )
-    place = ["--place", "here"] if python.startswith("/opt/") and "--place" not in words else []
-    os.chdir(ROOT)
-    sys.stdout.flush()
-    os.execv(python, [python, "-m", "suite", "reproduce", "gafi", *place, *words])
-
-
 def _report(words: Sequence[str]) -> int:
     """Bring the page of a run up to date, where everything before it is done."""
-    parser = Parser(prog=f"{PROGRAM} report", description=CHAIN["report"], allow_abbrev=False)
-    parser.add_argument("--scale", default=os.environ.get("SCALE") or "smoke", help="default $SCALE or smoke")
-    # The default is a text, so that a wrong $SEED is refused like a wrong flag.
-    parser.add_argument("--seed", type=int, default=os.environ.get("SEED") or "0", help="default $SEED or 0")
-    parser.add_argument("-o", "--override", action="append", default=[], metavar="KEY=VALUE")
-    args = parser.parse(words)
-    from suite.inspect_run import inspect
-    from suite.runs import Run
-
-    run = Run(system="gafi", scale=args.scale, seed=args.seed, overrides=tuple(args.override))
-    left = [state.name for state in inspect(run) if not state.is_done and state.name != "report"]
-    overrides = [word for text in args.override for word in ("-o", text)]
-    command = ["--scale", args.scale, "--seed", str(args.seed), *overrides]
-    if left:
-        fix = f"{PROGRAM} reproduce {' '.join(command)}"
-        raise Missing(f"{run.name}: not done yet: {', '.join(left)}", fix=fix)
-    return _reproduce([*command, "--until", "report"])
+    args = whole_chain.report_parser(PROGRAM, CHAIN["report"]).parse(words)
+    return whole_chain.report("gafi", args, program=PROGRAM)

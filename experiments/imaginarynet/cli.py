@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -23,11 +22,10 @@ from experiments.imaginarynet.config import CONFIG
 from experiments.imaginarynet.flags import PROGRAM, STEPS, parser_of
 from experiments.imaginarynet.rounds import round_of
 from experiments.imaginarynet.stages import STAGES, SYSTEM, stages_of
-from suite import stage_cli
+from suite import stage_cli, whole_chain
 from suite.by_hand import Parser
 from suite.config import load_config
 from suite.errors import BadInput, Missing, guard
-from suite.provenance import ROOT
 from suite.stage import STOP
 
 # Command: its module, with add_flags(parser) and run(args), which yields the lines to be printed.
@@ -53,8 +51,6 @@ CHAIN = {
     "reproduce": "the whole chain at a scale; what is done is not redone",
     "report": "the page of a run of the whole chain whose stages are done",
 }
-# The suite's own Python: venv, container.
-WORKFLOW = (".tox/workflow/bin/python", "/opt/workflow/bin/python")
 # Module: toolchain that has it; every other framework is in detectron2.
 ENVIRONMENTS = {"jax": "jax", "jaxlib": "jax", "flax": "jax", "optax": "jax", "tqdm": "workflow"}
 
@@ -107,7 +103,7 @@ def _stage(verb: str, words: Sequence[str]) -> int:
 
 def _run(verb: str, words: Sequence[str]) -> int:
     if verb == "reproduce":
-        return _reproduce(words)
+        return whole_chain.reproduce(SYSTEM, words)
     if verb == "report":
         return _report(words)
     if verb in STEPS:
@@ -153,41 +149,9 @@ def _command(verb: str, words: Sequence[str]) -> int:
 # --- the whole chain ---
 
 
-def workflow_python() -> str | None:
-    """The Python that has the suite's workflow, in the repository or in the image; None without one."""
-    return next((str(ROOT / name) for name in WORKFLOW if (ROOT / name).is_file()), None)
-
-
-def _reproduce(words: Sequence[str]) -> int:
-    """`python -m suite reproduce imaginarynet ...`. This process becomes it."""
-    python = workflow_python()
-    if python is None:
-        fix = "type `make reproduce-imaginarynet`, which makes it"
-        raise Missing("the environment of the workflow is not there", fix=fix)
-    place = ["--place", "here"] if python.startswith("/opt/") and "--place" not in words else []
-    os.chdir(ROOT)
-    sys.stdout.flush()
-    os.execv(python, [python, "-m", "suite", "reproduce", SYSTEM, *place, *words])
-
-
 def _report(words: Sequence[str]) -> int:
     """Bring the page of a run up to date, where everything before it is done."""
-    parser = Parser(prog=f"{PROGRAM} report", description=CHAIN["report"], allow_abbrev=False)
-    parser.add_argument("--scale", default=os.environ.get("SCALE") or "smoke", help="default $SCALE or smoke")
-    # The default is a text, so that a wrong $SEED is refused like a wrong flag.
-    parser.add_argument("--seed", type=int, default=os.environ.get("SEED") or "0", help="default $SEED or 0")
-    parser.add_argument("-o", "--override", action="append", default=[], metavar="KEY=VALUE")
-    args = parser.parse(words)
-    from suite.inspect_run import inspect
-    from suite.runs import Run, own_overrides
+    from suite.runs import own_overrides
 
-    overrides = (*own_overrides(SYSTEM), *args.override)
-    run = Run(system=SYSTEM, scale=args.scale, seed=args.seed, overrides=overrides)
-    left = [state.name for state in inspect(run) if not state.is_done and state.name != "report"]
-    command = ["--scale", args.scale, "--seed", str(args.seed)]
-    command += [word for text in args.override for word in ("-o", text)]
-    if left:
-        raise Missing(
-            f"{run.name}: not done yet: {', '.join(left)}", fix=f"{PROGRAM} reproduce {' '.join(command)}"
-        )
-    return _reproduce([*command, "--until", "report"])
+    args = whole_chain.report_parser(PROGRAM, CHAIN["report"]).parse(words)
+    return whole_chain.report(SYSTEM, args, program=PROGRAM, own=own_overrides(SYSTEM))

@@ -24,15 +24,12 @@ from experiments.sample_synthesis.config import CONFIG, chosen_objects
 from experiments.sample_synthesis.flags import PROGRAM, SUMMARIES, parser_of
 from experiments.sample_synthesis.names import SCRIPTS
 from experiments.sample_synthesis.stages import STAGES, SYSTEM, stages_of
-from suite import stage_cli
-from suite.by_hand import Parser
+from suite import stage_cli, whole_chain
 from suite.config import load_config
 from suite.errors import BadInput, Missing, guard
-from suite.provenance import ROOT
 from suite.stage import STOP, Stage
 
 CHAIN = ("reproduce", "report")
-WORKFLOW = (".tox/workflow/bin/python", "/opt/workflow/bin/python")  # the suite's own Python: venv, container
 ENVIRONMENTS = {"torch": "detectron2", "torchvision": "detectron2"}  # module: toolchain that has it
 
 
@@ -133,11 +130,6 @@ def _command(verb: str, args: argparse.Namespace) -> Iterator[str]:
 # --- the whole chain ---
 
 
-def workflow_python() -> str | None:
-    """The Python that has the suite's workflow, in the repository or in the image; None without one."""
-    return next((str(ROOT / name) for name in WORKFLOW if (ROOT / name).is_file()), None)
-
-
 def _reproduce(words: Sequence[str]) -> int:
     """`python -m suite reproduce sample-synthesis ...`; --object is OBJECT=. This process becomes it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -146,36 +138,13 @@ def _reproduce(words: Sequence[str]) -> int:
     if args.object is not None:
         chosen_objects(args.object)
         os.environ["OBJECT"] = args.object
-    python = workflow_python()
-    if python is None:
-        fix = "type `make reproduce-sample-synthesis`, which makes it"
-        raise Missing("the environment of the workflow is not there", fix=fix)
-    place = ["--place", "here"] if python.startswith("/opt/") and "--place" not in rest else []
-    os.chdir(ROOT)
-    sys.stdout.flush()
-    os.execv(python, [python, "-m", "suite", "reproduce", SYSTEM, *place, *rest])
+    return whole_chain.reproduce(SYSTEM, rest)
 
 
 def _report(words: Sequence[str]) -> int:
     """Bring the page of a run up to date, where everything before it is done."""
-    parser = Parser(prog=f"{PROGRAM} report", description=SUMMARIES["report"], allow_abbrev=False)
-    parser.add_argument("--scale", default=os.environ.get("SCALE") or "smoke", help="default $SCALE or smoke")
-    # The default is a text, so that a wrong $SEED is refused like a wrong flag.
-    parser.add_argument("--seed", type=int, default=os.environ.get("SEED") or "0", help="default $SEED or 0")
+    parser = whole_chain.report_parser(PROGRAM, SUMMARIES["report"])
     parser.add_argument("--object", default=os.environ.get("OBJECT"), help="qr, face, bird, car or all")
-    parser.add_argument("-o", "--override", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse(words)
-    from suite.inspect_run import inspect
-    from suite.runs import Run
-
     objects = [chosen_objects(args.object)] if args.object else []
-    overrides = [*objects, *args.override]
-    run = Run(system=SYSTEM, scale=args.scale, seed=args.seed, overrides=tuple(overrides))
-    left = [state.name for state in inspect(run) if not state.is_done and state.name != "report"]
-    command = ["--scale", args.scale, "--seed", str(args.seed)]
-    command += [word for text in overrides for word in ("-o", text)]
-    if left:
-        raise Missing(
-            f"{run.name}: not done yet: {', '.join(left)}", fix=f"{PROGRAM} reproduce {' '.join(command)}"
-        )
-    return _reproduce([*command, "--until", "report"])
+    return whole_chain.report(SYSTEM, args, program=PROGRAM, own=objects)

@@ -13,6 +13,7 @@ from experiments.gafi import cli
 from experiments.gafi.cli import BY_HAND, CHAIN, build_parser, main, overview, verb_of
 from experiments.gafi.config import CONFIGS
 from experiments.gafi.stages import STAGES
+from suite import whole_chain
 from suite.provenance import ROOT
 
 TINY = str(CONFIGS / "tiny.yaml")
@@ -116,20 +117,20 @@ def test_bad_input_is_one_line_and_exit_2(words, told, capsys):
 
 
 def test_without_the_workflow_reproduce_says_what_to_type(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "WORKFLOW", ("no/such/python",))
+    monkeypatch.setattr(whole_chain, "WORKFLOW", ("no/such/python",))
     assert main(["reproduce", "--scale", "tiny"]) == 3
     assert "make reproduce-gafi" in capsys.readouterr().err
 
 
 def test_reproduce_becomes_the_command_of_the_suite(monkeypatch, tmp_path):
     became = []
-    monkeypatch.setattr(cli, "workflow_python", lambda: "/x/.tox/workflow/bin/python")
+    monkeypatch.setattr(whole_chain, "workflow_python", lambda: "/x/.tox/workflow/bin/python")
     monkeypatch.setattr(os, "execv", lambda program, words: became.append(words))
     monkeypatch.chdir(tmp_path)
     main(["reproduce", "--scale", "tiny"])
     words = ["/x/.tox/workflow/bin/python", "-m", "suite", "reproduce", "gafi", "--scale", "tiny"]
     assert became == [words] and Path.cwd() == ROOT
-    monkeypatch.setattr(cli, "workflow_python", lambda: "/opt/workflow/bin/python")
+    monkeypatch.setattr(whole_chain, "workflow_python", lambda: "/opt/workflow/bin/python")
     main(["reproduce"])
     assert became[1][-2:] == ["--place", "here"]
 

@@ -1,5 +1,7 @@
 """The commands: published flags and what they stand for, both forms of a stage, and the chain."""
 
+import os
+
 import pytest
 
 from experiments.imaginarynet import cli
@@ -8,6 +10,7 @@ from experiments.imaginarynet.config import CONFIG, CONFIGS
 from experiments.imaginarynet.flags import CONFIG_FILE, STEPS, output_of, parser_of, settings_of
 from experiments.imaginarynet.generate import Choice, Output, claim, launch_words, save, warnings_of
 from experiments.imaginarynet.stages import STAGES, stages_of
+from suite import whole_chain
 from suite.config import load_config
 from suite.errors import BadInput
 from suite.manifest import write_json
@@ -227,14 +230,14 @@ def test_a_config_that_is_not_there_is_one_line(tmp_path, capsys):
 def test_reproduce_becomes_the_suites_own_command(monkeypatch, tmp_path):
     started = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "workflow_python", lambda: "/env/bin/python")
-    monkeypatch.setattr(cli.os, "execv", lambda python, words: started.append(words))
+    monkeypatch.setattr(whole_chain, "workflow_python", lambda: "/env/bin/python")
+    monkeypatch.setattr(os, "execv", lambda python, words: started.append(words))
     main(["reproduce", "--scale", "tiny"])
     assert started == [["/env/bin/python", "-m", "suite", "reproduce", "imaginarynet", "--scale", "tiny"]]
 
 
 def test_reproduce_without_the_workflow_says_what_to_type(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "workflow_python", lambda: None)
+    monkeypatch.setattr(whole_chain, "workflow_python", lambda: None)
     assert main(["reproduce"]) == 3
     assert "make reproduce-imaginarynet" in capsys.readouterr().err
 

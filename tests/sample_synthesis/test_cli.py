@@ -1,5 +1,7 @@
 """The commands: names, published scripts, both forms of a stage, and the chain that they hand over to."""
 
+import os
+
 import pytest
 
 from experiments.sample_synthesis import cli
@@ -7,6 +9,7 @@ from experiments.sample_synthesis.cli import main, overview, published
 from experiments.sample_synthesis.config import CONFIGS
 from experiments.sample_synthesis.flags import SUMMARIES, parser_of, settings_of
 from experiments.sample_synthesis.names import FLAGS, OBJECTS, SCRIPTS
+from suite import whole_chain
 from suite.manifest import read_manifest
 
 TINY = str(CONFIGS / "tiny.yaml")
@@ -152,17 +155,17 @@ def test_reproduce_becomes_the_suites_own_command(monkeypatch, tmp_path):
     started = []
     monkeypatch.setenv("OBJECT", "qr")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "workflow_python", lambda: "/env/bin/python")
-    monkeypatch.setattr(cli.os, "execv", lambda python, words: started.append(words))
+    monkeypatch.setattr(whole_chain, "workflow_python", lambda: "/env/bin/python")
+    monkeypatch.setattr(os, "execv", lambda python, words: started.append(words))
     main(["reproduce", "--scale", "tiny", "--object", "all"])
     main(["run_training.py", "--scale", "tiny"])
     head = ["/env/bin/python", "-m", "suite", "reproduce", "sample-synthesis"]
     assert started == [[*head, "--scale", "tiny"]] * 2
-    assert cli.os.environ["OBJECT"] == "all"
+    assert os.environ["OBJECT"] == "all"
 
 
 def test_reproduce_without_the_workflow_says_what_to_type(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "workflow_python", lambda: None)
+    monkeypatch.setattr(whole_chain, "workflow_python", lambda: None)
     assert main(["reproduce"]) == 3
     assert "make reproduce-sample-synthesis" in capsys.readouterr().err
 
