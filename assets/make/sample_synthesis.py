@@ -13,29 +13,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 from assets.make.sample_synthesis_compare import compare
 from assets.make.sample_synthesis_plan import CODES, SETS, SHIPPED, Plan, pictures
 from assets.make.sample_synthesis_set import assemble
-from suite.errors import BadInput, Missing, Stopped, SuiteError, guard
-from suite.progress import Progress
-from suite.provenance import ROOT
+from assets.make.workers import run_workers
+from suite.errors import BadInput, Missing, guard
 from suite.stage import STOP
 
 WORK = "work"  # below --out, unless --work is given
-POLL_SECONDS = 0.5
-
-
-class WorkerFailed(SuiteError):
-    """A process that this one started ended badly; it has said why."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__("a worker failed (see above)")
-        self.exit_code = exit_code
 
 
 def render_all(plan: Plan, names: tuple[str, ...], *, workers: int, count: int | None) -> None:
@@ -45,31 +33,10 @@ def render_all(plan: Plan, names: tuple[str, ...], *, workers: int, count: int |
     def num_done() -> int:
         return sum(plan.note(*one).is_file() for one in wanted)
 
-    done = kept = num_done()
+    kept = num_done()
     command = [sys.executable, "-m", "assets.make.sample_synthesis_render", "--work", str(plan.work)]
     command += ["--sets", ",".join(names), *(["--count", str(count)] if count else [])]
-    running = [
-        subprocess.Popen([*command, "--part", f"{part}/{workers}"], cwd=ROOT) for part in range(workers)
-    ]
-    try:
-        with Progress(len(wanted), "pictures", done=done) as bar:
-            while any(process.poll() is None for process in running):
-                if STOP.is_set or any(process.poll() for process in running):
-                    break
-                time.sleep(POLL_SECONDS)
-                now = num_done()
-                bar.advance(now - done)
-                done = now
-            bar.advance(num_done() - done)
-    finally:
-        for process in running:
-            if process.poll() is None:
-                process.terminate()
-        codes = [process.wait() for process in running]
-    if STOP.is_set:
-        raise Stopped("stopped; the same command goes on from here")
-    if any(codes):
-        raise WorkerFailed(max(codes))
+    run_workers(command, workers, total=len(wanted), num_done=num_done)
     print(f"sample_synthesis: {len(wanted) - kept} pictures rendered now, {kept} kept from before")
 
 

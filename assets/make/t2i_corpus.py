@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,26 +22,16 @@ from PIL import Image
 
 from assets.make.t2i_corpus_plan import CHUNK, COUNT, SEED, VERSION, checkpoint, chunks
 from assets.make.t2i_corpus_scene import CLASSES, TABLETOP, VARIANTS
+from assets.make.workers import run_workers
 from experiments.imaginarynet.learn.corpus import Corpus, write_corpus
 from suite.arrays import read_arrays
-from suite.errors import BadInput, Stopped, SuiteError, guard
+from suite.errors import BadInput, guard
 from suite.manifest import read_json, write_json
-from suite.progress import Progress
-from suite.provenance import ROOT
 from suite.stage import STOP
 
 WORK = "work"  # below --out, unless --work is given
 OWNER = "made.json"  # in the work folder: whose checkpoints they are
-POLL_SECONDS = 0.5
 SHEET, COLUMNS, ZOOM, GAP = 60, 10, 2, 4
-
-
-class StageFailed(SuiteError):
-    """A process that this one started ended badly; it has said why."""
-
-    def __init__(self, what: str, exit_code: int) -> None:
-        super().__init__(what)
-        self.exit_code = exit_code
 
 
 def made_by(seed: int) -> dict[str, int]:
@@ -65,29 +53,7 @@ def render_all(work: Path, *, count: int, seed: int, workers: int) -> None:
     """Start the workers, show how far they are, stop them if one fails or this process is stopped."""
     command = [sys.executable, "-m", "assets.make.t2i_corpus_render", "--work", str(work)]
     command += ["--count", str(count), "--seed", str(seed)]
-    running = [
-        subprocess.Popen([*command, "--part", f"{part}/{workers}"], cwd=ROOT) for part in range(workers)
-    ]
-    done = num_done(work, count)
-    try:
-        with Progress(count, "pictures", done=done) as bar:
-            while any(process.poll() is None for process in running):
-                if STOP.is_set or any(process.poll() for process in running):
-                    break
-                time.sleep(POLL_SECONDS)
-                now = num_done(work, count)
-                bar.advance(now - done)
-                done = now
-            bar.advance(num_done(work, count) - done)
-    finally:
-        for process in running:
-            if process.poll() is None:
-                process.terminate()
-        codes = [process.wait() for process in running]
-    if STOP.is_set:
-        raise Stopped("stopped; the same command goes on from here")
-    if any(codes):
-        raise StageFailed("a worker failed (see above)", max(codes))
+    run_workers(command, workers, total=count, num_done=lambda: num_done(work, count))
 
 
 def num_done(work: Path, count: int) -> int:

@@ -14,7 +14,6 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,31 +21,22 @@ from assets.make.tabletop_compare import compare
 from assets.make.tabletop_plan import CONFIG, SEED, Plan, pictures
 from assets.make.tabletop_rooms import write_rooms
 from assets.make.tabletop_set import assemble
+from assets.make.workers import WorkerFailed, run_workers
 from experiments.solid.config import SolidConfig
 from experiments.solid.store.samples import sample_path
 from suite.config import load_config
 from suite.datasets.tabletop import TABLETOP
-from suite.errors import BadInput, Stopped, SuiteError, guard
-from suite.progress import Progress
+from suite.errors import BadInput, guard
 from suite.provenance import ROOT
 from suite.stage import STOP
 
 WORK = "work"  # below --out, unless --work is given
-POLL_SECONDS = 0.5
 STAGES = {  # verb -> its inputs, as folders of the work folder
     "fetch-meshes": {},
     "index": {"meshes": "fetch-meshes"},
     "clean": {"meshes": "fetch-meshes", "index": "index"},
     "rooms": {},
 }
-
-
-class StageFailed(SuiteError):
-    """A process that this one started ended badly; it has said why."""
-
-    def __init__(self, what: str, exit_code: int) -> None:
-        super().__init__(what)
-        self.exit_code = exit_code
 
 
 def prepare(plan: Plan, config: SolidConfig, config_path: Path) -> None:
@@ -62,7 +52,7 @@ def prepare(plan: Plan, config: SolidConfig, config_path: Path) -> None:
         )
         if done.returncode:
             said = (done.stderr.strip().splitlines() or [f"{verb} failed"])[-1]
-            raise StageFailed(said.removeprefix("error: "), done.returncode)
+            raise WorkerFailed(done.returncode, said.removeprefix("error: "))
 
 
 def render_all(plan: Plan, config_path: Path, *, workers: int, count: int | None) -> None:
@@ -71,29 +61,7 @@ def render_all(plan: Plan, config_path: Path, *, workers: int, count: int | None
     started_with = _num_done(plan, wanted)
     command = [sys.executable, "-m", "assets.make.tabletop_render", "--config", str(config_path)]
     command += ["--work", str(plan.work), *(["--count", str(count)] if count else [])]
-    running = [
-        subprocess.Popen([*command, "--part", f"{part}/{workers}"], cwd=ROOT) for part in range(workers)
-    ]
-    done = started_with
-    try:
-        with Progress(len(wanted), "pictures", done=done) as bar:
-            while any(process.poll() is None for process in running):
-                if STOP.is_set or any(process.poll() for process in running):
-                    break
-                time.sleep(POLL_SECONDS)
-                now = _num_done(plan, wanted)
-                bar.advance(now - done)
-                done = now
-            bar.advance(_num_done(plan, wanted) - done)
-    finally:
-        for process in running:
-            if process.poll() is None:
-                process.terminate()
-        codes = [process.wait() for process in running]
-    if STOP.is_set:
-        raise Stopped("stopped; the same command goes on from here")
-    if any(codes):
-        raise StageFailed("a worker failed (see above)", max(codes))
+    run_workers(command, workers, total=len(wanted), num_done=lambda: _num_done(plan, wanted))
     print(f"tabletop: {len(wanted) - started_with} pictures rendered now, {started_with} kept from before")
 
 
