@@ -12,6 +12,7 @@ import math
 import os
 import pickle
 import zipfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class Phase:
     save_every: int = 100  # steps
 
 
-class Learner:
+class Learner(ABC):
     """A network in training. A subclass says what the losses are and what is measured."""
 
     losses: tuple[str, ...] = ("loss",)  # names of what `compute` returns; the first is descended
@@ -57,13 +58,13 @@ class Learner:
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=phase.lr, betas=(0.9, 0.99))
 
+    @abstractmethod
     def compute(self, rows: np.ndarray, generator: torch.Generator) -> tuple[Tensor, ...]:
         """The values of `losses` on some training pictures; all randomness from `generator` (CPU)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def measure(self) -> dict[str, float]:
         """Figures of the running mean on the held-out pictures."""
-        raise NotImplementedError
 
     def step(self) -> tuple[float, ...]:
         """One step; returns the values of `losses`. Raises BadInput where one is not finite."""

@@ -124,6 +124,9 @@ def test_losses_that_are_not_finite_stop_the_training(tmp_path):
         def compute(self, rows, generator):
             return (self.model.weight.sum() * float("nan"),)
 
+        def measure(self):
+            return {}
+
     learner = Broken(torch.nn.Linear(2, 2), PHASE, count=8, name="broken", seed=0)
     with pytest.raises(BadInput, match="lower --lr"):
         fit(learner, path=tmp_path / "state.pt")
