@@ -1,0 +1,1 @@
+"""Detectors learned from imaginary and real pictures: proposals, training, evaluation, prediction."""

@@ -1,0 +1,1 @@
+"""Pictures and what may be known of them: records, readers, samplers, batches."""
