@@ -1,0 +1,1 @@
+"""WSDDN and OICR: detectors that learn from the labels of whole pictures."""
