@@ -46,7 +46,7 @@ def test_paper_names_every_setting():
         for key, value in tree.items():
             yield from names(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
 
-    written = yaml.safe_load((CONFIGS / "paper.yaml").read_text())
+    written = CONFIG.expand(yaml.safe_load((CONFIGS / "paper.yaml").read_text()), CONFIGS / "paper.yaml")
     assert set(names(written)) == set(names(asdict(load())))
 
 
