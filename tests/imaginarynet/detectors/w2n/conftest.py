@@ -1,4 +1,4 @@
-"""The jitter test and training need PyTorch and mmdet: an environment without them passes over their tests."""
+"""Jitter test and training need PyTorch and mmdet: an environment without them passes over their tests."""
 
 import importlib.util
 
