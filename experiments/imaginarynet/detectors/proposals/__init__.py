@@ -1,0 +1,1 @@
+"""Class-agnostic boxes for detectors that have no boxes to learn from: search, files, recall, other forms."""

@@ -1,0 +1,110 @@
+"""Selective Search (OpenCV's), the filters of the published detectors, a coarse grid and a cap.
+
+Deterministic: one thread, and the generator that orders boxes of equal depth is seeded before each picture.
+Source of the filters: WSDDN drops duplicates and sides below 20 pixels, PCL clips to the picture and drops
+duplicates and sides below 2 (published code of both).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.imaginarynet.detectors.proposals.records import Proposals
+from suite.errors import Missing
+
+if TYPE_CHECKING:
+    from experiments.imaginarynet.config_detectors import ProposalsConfig
+
+MIN_SEARCH_SIDE = 8  # pixels: OpenCV's segmentation smooths with a window of about this size
+
+
+def selective_search(picture: np.ndarray, settings: ProposalsConfig) -> Proposals:
+    """Proposals of a picture, uint8 (H, W, 3) RGB; boxes in its pixels.
+
+    The search runs on the picture scaled to `settings.side` pixels along its longer side (0: as it is): on
+    more pixels it finds more boxes. Raises Missing without OpenCV's contrib modules.
+    """
+    height, width = picture.shape[:2]
+    kept = filter_boxes(_search(picture, settings), height=height, width=width, min_side=settings.min_side)
+    grid = filter_boxes(
+        grid_boxes(settings.grid, height=height, width=width),
+        height=height, width=width, min_side=settings.min_side,
+    )  # fmt: skip
+    room = max(settings.max_proposals - len(grid), 0)
+    both = unique_boxes(np.concatenate([kept[:room], grid]))
+    return Proposals.of(both[: settings.max_proposals])
+
+
+def filter_boxes(boxes: np.ndarray, *, height: int, width: int, min_side: float) -> np.ndarray:
+    """Boxes (R, 4) clipped to the picture, without those of a side below `min_side` pixels and duplicates.
+
+    The order stays. A box outside of the picture is clipped to nothing and dropped, whatever `min_side`.
+    """
+    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+    boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return unique_boxes(boxes[(sides > 0).all(axis=1) & (sides >= min_side).all(axis=1)])
+
+
+def unique_boxes(boxes: np.ndarray) -> np.ndarray:
+    """The first of each group of equal boxes, in their order."""
+    _, first = np.unique(boxes, axis=0, return_index=True)
+    return boxes[np.sort(first)]
+
+
+def grid_boxes(levels: int, *, height: int, width: int) -> np.ndarray:
+    """Windows that cover the picture, float32 (n, 4): level k has (2k - 1)^2 of 1/k of each side, half apart.
+
+    1 for one level, 10 for two, 35 for three.
+    """
+    rows = [
+        (column / (2 * k), row / (2 * k), (column + 2) / (2 * k), (row + 2) / (2 * k))
+        for k in range(1, levels + 1)
+        for row in range(2 * k - 1)
+        for column in range(2 * k - 1)
+    ]
+    shares = np.array(rows, np.float64).reshape(-1, 4)
+    return np.round(shares * [width, height, width, height]).astype(np.float32)
+
+
+def _search(picture: np.ndarray, settings: ProposalsConfig) -> np.ndarray:
+    """Boxes (R, 4) in pixels of the picture, not rounded where the search ran on another size."""
+    import cv2
+
+    if not hasattr(cv2, "ximgproc"):
+        fix = "install opencv-contrib-python-headless in place of opencv-python"
+        raise Missing("this OpenCV lacks its contrib modules, which have Selective Search", fix=fix)
+    height, width = picture.shape[:2]
+    scale = settings.side / max(height, width) if settings.side else 1.0
+    size = (max(round(width * scale), MIN_SEARCH_SIDE), max(round(height * scale), MIN_SEARCH_SIDE))
+    image = np.ascontiguousarray(picture[..., ::-1])
+    with _one_seeded_thread(settings.seed):
+        if size != (width, height):
+            image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+        search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+        search.setBaseImage(image)
+        switch = {
+            "fast": search.switchToSelectiveSearchFast, "quality": search.switchToSelectiveSearchQuality,
+        }  # fmt: skip
+        switch[settings.mode]()
+        found = np.asarray(search.process(), np.float64).reshape(-1, 4)
+    found[:, 2:] += found[:, :2]
+    return found * np.tile([width / size[0], height / size[1]], 2)
+
+
+@contextmanager
+def _one_seeded_thread(seed: int) -> Iterator[None]:
+    """OpenCV draws from a generator of the process: seeded here, so that no earlier picture matters."""
+    import cv2
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    cv2.setRNGSeed(seed)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
