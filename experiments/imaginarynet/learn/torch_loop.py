@@ -15,7 +15,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -39,6 +39,42 @@ class Phase:
     clip_norm: float = 1.0
     measure_every: int = 250  # steps
     save_every: int = 100  # steps
+
+
+class Schedule(Protocol):
+    """What the loop asks of the settings, in steps; `Phase` has it."""
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def measure_every(self) -> int: ...
+
+    @property
+    def save_every(self) -> int: ...
+
+
+class Trainable(Protocol):
+    """What `fit` trains; `Learner` is one, with AdamW and a running mean of its own."""
+
+    losses: tuple[str, ...]
+    name: str
+    steps: int  # done
+
+    @property
+    def phase(self) -> Schedule: ...
+
+    def step(self) -> tuple[float, ...]:
+        """One step; the values of `losses`."""
+
+    def measure(self) -> dict[str, float]:
+        """Further figures of a row of the curve."""
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, for `torch.save`."""
+
+    def load(self, state: dict[str, Any], where: Path) -> None:
+        """Undo of `state`."""
 
 
 class Learner(ABC):
@@ -128,7 +164,7 @@ class Learner(ABC):
             raise BadInput("a state of other settings", file=where, fix="delete it to begin anew") from None
 
 
-def fit(learner: Learner, *, path: Path, hooks: Hooks | None = None) -> list[dict[str, Any]]:
+def fit(learner: Trainable, *, path: Path, hooks: Hooks | None = None) -> list[dict[str, Any]]:
     """Train to the last step, or go on from the state in `path`; returns the rows of the curve.
 
     Raises Stopped by way of `hooks.check_stop` when the state is on the disk; BadInput for a state that is
@@ -156,12 +192,12 @@ def fit(learner: Learner, *, path: Path, hooks: Hooks | None = None) -> list[dic
     return rows
 
 
-def _row(learner: Learner, window: list[tuple[float, ...]]) -> dict[str, Any]:
+def _row(learner: Trainable, window: list[tuple[float, ...]]) -> dict[str, Any]:
     means = np.mean(window, 0).tolist()
     return {"step": learner.steps, **dict(zip(learner.losses, means, strict=True)), **learner.measure()}
 
 
-def _save(path: Path, learner: Learner, rows: list, window: list) -> None:
+def _save(path: Path, learner: Trainable, rows: list, window: list) -> None:
     """The state; the file is whole or absent."""
     state = learner.state() | {"journal": json.dumps({"rows": rows, "window": window})}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -177,7 +213,7 @@ def _save(path: Path, learner: Learner, rows: list, window: list) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _resume(learner: Learner, path: Path, hooks: Hooks) -> tuple[list, list]:
+def _resume(learner: Trainable, path: Path, hooks: Hooks) -> tuple[list, list]:
     """Rows of the curve and losses since the last of them; both empty at the start."""
     if not path.exists():
         return [], []
