@@ -93,6 +93,10 @@ class EvaluateConfig:
     """How detections are judged on the target."""
 
     iou: float = 0.5  # a box is right above it
+    max_per_class: int = 0  # detections of a class that count, times the pictures; 0: all; OICR's code: 40
+    threads: int = 1  # of torch on the CPU
 
     def __post_init__(self) -> None:
         _share("evaluate", "iou", self.iou)
+        _at_least("evaluate", 0, max_per_class=self.max_per_class)
+        _at_least("evaluate", 1, threads=self.threads)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -75,6 +75,26 @@ class Detector(Protocol):
         proposals: float32 (R, 4), x1, y1, x2, y2 in pixels of the picture; None where `needs_proposals` is
         False. Detections of a class are already rid of near-duplicates (NMS) and capped as published.
         """
+
+
+@runtime_checkable
+class Locates(Protocol):
+    """A detector that also tells the surest box of every class, as CorLoc asks for it.
+
+    Optional: without it the surest of `detect` count, and a class whose boxes all fell below a floor or a cap
+    of the picture has none.
+    """
+
+    def locate(self, picture: np.ndarray, proposals: np.ndarray | None) -> Found:
+        """One box per class, C in all, in the order of class_names; no NMS, floor or cap. See `detect`."""
+
+
+def surest(found: Found) -> Found:
+    """The detection of highest score of each label that occurs, by label; of equal scores the first."""
+    order = np.lexsort((np.arange(len(found)), -found.scores, found.labels))
+    labels = found.labels[order]
+    first = order[np.flatnonzero(np.diff(labels, prepend=-1))] if len(order) else order
+    return Found(found.boxes[first], found.scores[first], found.labels[first])
 
 
 def save_detector(
