@@ -82,10 +82,18 @@ class ImaginaryConfig:
 class ProposalsConfig:
     """Boxes that may hold an object, from pixels alone."""
 
+    mode: Literal["fast", "quality"] = "fast"  # of Selective Search: how many segmentations it starts from
+    side: int = 0  # pixels of a picture's longer side during the search, smaller ones scaled up; 0: as it is
+    min_side: float = 2.0  # pixels of the stored picture; PCL's code: 2, WSDDN's: 20
+    max_proposals: int = 2000  # of a picture, those that the search ranks highest
+    grid: int = 0  # levels of a coarse grid among them, so that no picture is without; ours
+    seed: int = 0  # of the search's ranking of equals; not the run's, so that runs share what they found
+    files: tuple[str, ...] = ()  # proposals made elsewhere, .mat or .npz; a picture in them is not searched
     shards: int = 8  # the stage's work is cut into so many; no proposal depends on it
 
     def __post_init__(self) -> None:
-        _at_least("proposals", 1, shards=self.shards)
+        _at_least("proposals", 1, max_proposals=self.max_proposals, shards=self.shards)
+        _at_least("proposals", 0, side=self.side, min_side=self.min_side, grid=self.grid, seed=self.seed)
 
 
 @dataclass(frozen=True)
