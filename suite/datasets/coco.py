@@ -45,7 +45,30 @@ def read_coco(
     Raises BadInput: one line with the file, what is wrong, which id, and what to do.
     """
     path = Path(path)
-    tree = read_json(path, leave_out=None if masks else "segmentation")
+    return coco_from_tree(
+        read_json(path, leave_out=None if masks else "segmentation"),
+        path,
+        images_dir=images_dir,
+        deep=deep,
+        on_bad=on_bad,
+        max_bad_share=max_bad_share,
+        box_tolerance=box_tolerance,
+        require_annotations=require_annotations,
+    )
+
+
+def coco_from_tree(
+    tree: Any,
+    path: Path,
+    *,
+    images_dir: str | Path | None = None,
+    deep: bool = False,
+    on_bad: OnBad = "raise",
+    max_bad_share: float = 0.01,
+    box_tolerance: float = BOX_TOLERANCE,
+    require_annotations: bool = True,
+) -> CocoSet:
+    """The checked set of a file that is parsed already; `path`: its name in messages. Else as `read_coco`."""
     if not isinstance(tree, dict):
         raise BadInput(
             "not a COCO file: the top level is no object", file=path, fix=f"it needs {', '.join(LISTS)}"

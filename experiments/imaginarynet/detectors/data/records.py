@@ -7,6 +7,7 @@ what a setting withholds cannot reach a loss by mistake.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -78,17 +79,20 @@ class TrainingData:
     """What a setting trains on; None where it has no such pictures.
 
     `notes`: one line for each thing that reading left out or changed, for the log and the summary.
+    `known_labels`: of unlabelled pictures by id, filled only where the caller asks for them (a filter of
+    pseudo boxes); the records themselves hold none.
     """
 
     image_labels: Source | None
     boxes: Source | None
     unlabelled: Source | None
     class_names: tuple[str, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    known_labels: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
 
 def picture_digest(path: Path) -> str:
-    """SHA-256 (hex) of the bytes of a picture's file: the key of its proposals. BadInput: it cannot be read."""
+    """SHA-256 (hex) of a picture's file, the key of its proposals. BadInput: there is no such file."""
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
