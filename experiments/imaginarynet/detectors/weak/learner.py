@@ -52,7 +52,7 @@ class WeakLearner:
         name: str,
         is_refinement: Callable[[str], bool],
     ) -> None:
-        """model: its call on a batch gives the losses (model.py). batches: those from a number on, endless."""
+        """model: its call on a batch gives the losses (model.py). batches: those from a number on, no end."""
         self.model, self.settings, self.seed, self.name = model, settings, seed, name
         self.phase = Phase(
             steps=settings.iterations, measure_every=settings.log_every, save_every=settings.checkpoint_every

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
@@ -97,26 +96,3 @@ def inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Boxes (n, 4) clipped to a picture of `size` (height, width)."""
     high = boxes.new_tensor([size[1], size[0], size[1], size[0]])
     return torch.minimum(boxes.clamp(min=0), high)
-
-
-def cap_over_pictures(found: Sequence[Found], *, per_class: int) -> list[Found]:
-    """Of all detections of a class over a whole set, the `per_class` surest (more where scores are equal).
-
-    Fast R-CNN's tool, which OICR uses, keeps 40 times the number of pictures and counts before NMS; here the
-    detections that NMS left are counted, so that no more than these are dropped.
-    """
-    scores, labels = (
-        np.concatenate([getattr(one, name) for one in found] or [np.zeros(0)])
-        for name in ("scores", "labels")
-    )
-    lowest = {}
-    for label in np.unique(labels).tolist():
-        mine = np.sort(scores[labels == label])[::-1]
-        lowest[label] = mine[per_class - 1] if len(mine) > per_class else -np.inf
-    kept = []
-    for one in found:
-        keep = np.array(
-            [score >= lowest[label] for score, label in zip(one.scores, one.labels.tolist())], bool
-        )
-        kept.append(Found(one.boxes[keep], one.scores[keep], one.labels[keep]))
-    return kept

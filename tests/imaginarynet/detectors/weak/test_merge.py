@@ -6,11 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.imaginarynet.detectors.api import Found
 from experiments.imaginarynet.detectors.weak.merge import (
     Cut,
     View,
-    cap_over_pictures,
     detections,
     inside,
     merge,
@@ -71,10 +69,9 @@ def test_a_surer_average_wins_where_nms_of_one_pass_would_have_kept_the_other_bo
     assert found.boxes[:, 0].tolist() == [1.0]
 
 
-@pytest.mark.parametrize(
-    "passes", [[], [(torch.zeros(2, 4), torch.zeros(2, 3)), (torch.zeros(2, 4), torch.zeros(1, 3))]]
-)
-def test_passes_that_do_not_fit_together_are_refused(passes):
+@pytest.mark.parametrize("rows", [(), (2, 1)])
+def test_passes_that_do_not_fit_together_are_refused(rows):
+    passes = [(torch.zeros(count, 4), torch.zeros(count, 3)) for count in rows]
     with pytest.raises(ValueError, match="one shape"):
         merge(passes)
 
@@ -137,17 +134,3 @@ def test_the_cap_of_a_class_is_taken_before_nms_and_that_of_the_picture_after():
 def test_a_picture_without_a_sure_box_has_no_detection():
     found = detections(random_boxes(3, 0), torch.zeros(3, 2), Cut(min_score=0.0, nms=0.3), size=SIZE)
     assert len(found) == 0
-
-
-def test_the_cap_over_a_set_keeps_the_surest_of_each_class():
-    def make(scores, labels):
-        return Found(np.tile([0, 0, 9, 9], (len(scores), 1)), np.array(scores), np.array(labels))
-
-    found = [make([0.9, 0.2, 0.5], [0, 0, 1]), make([0.4, 0.3], [0, 1]), Found.nothing()]
-    kept = cap_over_pictures(found, per_class=2)
-    assert [one.scores.tolist() for one in kept] == [
-        pytest.approx([0.9, 0.5]),
-        pytest.approx([0.4, 0.3]),
-        [],
-    ]
-    assert cap_over_pictures([], per_class=2) == []
