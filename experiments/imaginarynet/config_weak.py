@@ -13,7 +13,6 @@ from typing import Literal
 Variant = Literal["wsddn-original", "wsddn-midn", "oicr-caffe", "oicr-pytorch"]
 Rule = Literal["midn", "refine-sum", "refine-mean-frcn"]
 STRIDES = {"vgg16": (8, 16), "resnet50": (8, 16), "mobilenetv2": (8, 16)}
-STAGES = {"vgg16": 5, "resnet50": 5, "mobilenetv2": 18}  # what `freeze` counts, from the input on
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class WeakConfig:
     weights: str = "packaged"
     stride: int = 8  # pixels per cell; later stages are dilated instead of strided
     depth: int = 0  # blocks of mobilenetv2 that are used, 4..18; 0: all of them
-    freeze: int = 2  # first stages that do not learn: 0..5; of mobilenetv2 the stem and its blocks, 0..18
+    freeze: int = 2  # first stages that do not learn: 0..5; of mobilenetv2 its stem and blocks, 0..19
     pooling: Literal["roi_pool", "roi_align"] = "roi_pool"
     pool_size: int = 7  # cells a side
     head: Literal["fc", "res5"] = "fc"  # res5: resnet50's last stage on every proposal ("C4"), no fc layers
@@ -103,6 +102,13 @@ class WeakConfig:
         """ "wsddn" without refinement branches, else "oicr"."""
         return "oicr" if self.refinements else "wsddn"
 
+    @property
+    def num_stages(self) -> int:
+        """Of the backbone, the stem included; what `freeze` counts."""
+        if self.backbone == "mobilenetv2":
+            return (self.depth or 18) + 1
+        return 4 if self.head == "res5" else 5
+
     def _check_network(self) -> None:
         if self.stride not in STRIDES[self.backbone]:
             raise ValueError(f"`stride` is {self.stride}; {self.backbone} has {STRIDES[self.backbone]}")
@@ -110,8 +116,8 @@ class WeakConfig:
             raise ValueError(f"`depth` is {self.depth}; it is 4..18 for mobilenetv2, else 0")
         if self.stride == 16 and self.depth and self.depth < 8:
             raise ValueError(f"`depth` is {self.depth}; stride 16 begins at block 8")
-        if not 0 <= self.freeze <= STAGES[self.backbone]:
-            raise ValueError(f"`freeze` is {self.freeze}; {self.backbone} has {STAGES[self.backbone]} stages")
+        if not 0 <= self.freeze <= self.num_stages:
+            raise ValueError(f"`freeze` is {self.freeze}; {self.backbone} has {self.num_stages} stages here")
         if self.head == "res5" and (self.backbone != "resnet50" or self.fc):
             raise ValueError(
                 "`head: res5` is the last stage of resnet50 in place of fc layers; say `fc: []`, too"
