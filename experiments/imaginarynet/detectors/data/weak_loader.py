@@ -72,7 +72,8 @@ def weak_batches(
     `settings.channel_order`), file_name, image_id, height and width (of the stored picture), proposals
     (Instances with proposal_boxes in pixels of `image` and objectness_logits, the book's scores),
     image_labels (float32 (C,), 0 or 1). With `settings.flip` the mirrored copies of the whole set are items
-    of their own (Fast R-CNN). Batch b depends on (seed, b) alone, whatever the `workers` (None: as the settings say).
+    of their own (Fast R-CNN). Batch b depends on (seed, b) alone, whatever the `workers` (None: as the
+    settings say).
     Raises BadInput for a picture that does not decode or was not searched; pictures without a proposal must
     be left out before (`with_proposals`).
     """
@@ -109,36 +110,51 @@ class _Maker:
 
     def _dataset_dict(self, item: int, position: int) -> dict[str, Any]:
         copy, place = divmod(item, len(self.pictures))
-        picture = self.pictures[place]
+        picture, is_mirrored = self.pictures[place], copy == 1
         rng = item_rng(self.seed, VIEW_STREAM, position)
-        view = self._view(picture, is_mirrored=copy == 1, rng=rng)
-        image = view.image if self.settings.channel_order == "rgb" else view.image[..., ::-1]
-        proposals = Instances(view.image.shape[:2])
-        proposals.proposal_boxes = Boxes(torch.from_numpy(view.boxes))
-        proposals.objectness_logits = torch.from_numpy(view.scores)
+        pixels = read_picture(picture.file)
+        size = self._draw_size(pixels, rng)
         labels = torch.zeros(self.num_classes)
         labels[sorted(picture.labels)] = 1
+        image = views.as_channels(
+            views.resized(pixels, size), order=self.settings.channel_order, flip=is_mirrored
+        )
         return {
-            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            "image": torch.from_numpy(image),
             "file_name": str(picture.file),
             "image_id": picture.id,
             "height": picture.height,
             "width": picture.width,
-            "proposals": proposals,
+            "proposals": self._proposals(picture, pixels.shape[:2], size, is_mirrored=is_mirrored, rng=rng),
             "image_labels": labels,
         }
 
-    def _view(self, picture: ImageLabelled, *, is_mirrored: bool, rng: np.random.Generator) -> views.View:
-        """Scaled, mirrored, and its proposals rid of doubles, shuffled and cut to their number."""
-        settings = self.settings
-        pixels, found = read_picture(picture.file), self.book[picture_digest(picture.file)]
-        height, width = pixels.shape[:2]
-        scale = settings.scales[rng.integers(len(settings.scales))]
-        size = views.scaled_size(width, height, scale, side=settings.scale_side, max_side=settings.max_side)
-        pixels = views.resized(pixels, *size)
-        boxes = views.scaled_boxes(found.boxes, (width, height), size)
+    def _draw_size(self, pixels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+        settings, (height, width) = self.settings, pixels.shape[:2]
+        side = settings.scales[rng.integers(len(settings.scales))]
+        return views.scaled_size(
+            height, width, side=side, which=settings.scale_side, max_side=settings.max_side
+        )
+
+    def _proposals(
+        self,
+        picture: ImageLabelled,
+        old: tuple[int, int],
+        new: tuple[int, int],
+        *,
+        is_mirrored: bool,
+        rng: np.random.Generator,
+    ) -> Instances:
+        """Scaled, mirrored, rid of doubles, shuffled and cut to their number; sizes are (height, width)."""
+        found = self.book[picture_digest(picture.file)]
+        boxes = views.scaled_boxes(found.boxes, old, new)
         if is_mirrored:
-            pixels, boxes = pixels[:, ::-1], views.mirrored_boxes(boxes, size[0])
-        order = views.distinct_on_grid(boxes, settings.stride) if settings.dedup else np.arange(len(boxes))
-        order = rng.permutation(order)[: settings.max_proposals or None]
-        return views.View(pixels, boxes[order], found.scores[order])
+            boxes = views.mirrored_boxes(boxes, new[1])
+        kept = np.arange(len(boxes))
+        if self.settings.dedup:
+            kept, _ = views.distinct(boxes, self.settings.stride)
+        kept = rng.permutation(kept)[: self.settings.max_proposals or None]
+        proposals = Instances(new)
+        proposals.proposal_boxes = Boxes(torch.from_numpy(boxes[kept]))
+        proposals.objectness_logits = torch.from_numpy(found.scores[kept])
+        return proposals
