@@ -1,7 +1,7 @@
 # `make help` lists what exists. Settings come on the command line: make reproduce-solid SCALE=small SEED=1
 # Nothing is to be installed first: workflow/run makes the environments that a target needs.
 
-export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT OBJECT MESHES CLASSES NUM BACKEND THRESHOLD
+export SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT OBJECT MESHES CLASSES NUM BACKEND THRESHOLD SETTING DETECTOR
 RUN := workflow/run
 
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ reproduce-gafi: ## GaFi: GANs, filtered pictures, classifiers that never saw a r
 reproduce-sample-synthesis: ## cut-outs -> synthetic images -> detectors (OBJECT=qr|face|bird|car|all)
 	@$(RUN) reproduce sample-synthesis
 
-reproduce-imaginarynet: ## class names -> filtered pictures (CLASSES=voc NUM= BACKEND= THRESHOLD=)
+reproduce-imaginarynet: ## class names -> pictures -> detectors (SETTING=isod,wsod,ssod DETECTOR=oicr)
 	@$(RUN) reproduce imaginarynet
 
 reproduce: ## every paper that is here, one after the other, then the report

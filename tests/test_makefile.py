@@ -42,7 +42,7 @@ UNLISTED = {  # help names them in the line of fetch-fashion-mnist
 CORPUS = {"t2i-corpus": "workflow/run t2i-corpus"}  # help names it in the line of tabletop
 SETTINGS = (
     "SCALE PLACE ACCEL DEVICE SEED DATA_DIR RUNS_DIR JOBS PAPER STAGE TOOLCHAIN OVERRIDES STRICT FORCE COUNT "
-    "OBJECT MESHES CLASSES NUM BACKEND THRESHOLD"
+    "OBJECT MESHES CLASSES NUM BACKEND THRESHOLD SETTING DETECTOR"
 ).split()
 
 

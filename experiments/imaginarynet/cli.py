@@ -21,7 +21,8 @@ from pathlib import Path
 from experiments.imaginarynet.config import CONFIG
 from experiments.imaginarynet.flags import PROGRAM, STEPS, parser_of
 from experiments.imaginarynet.rounds import round_of
-from experiments.imaginarynet.stages import STAGES, SYSTEM, stages_of
+from experiments.imaginarynet.stage_maker import SYSTEM
+from experiments.imaginarynet.stages import STAGES, stages_of
 from suite import stage_cli, whole_chain
 from suite.by_hand import Parser
 from suite.config import load_config
@@ -31,6 +32,8 @@ from suite.stage import STOP
 # Command: its module, with add_flags(parser) and run(args), which yields the lines to be printed.
 COMMANDS = {
     "import-archive": "archive",
+    "predict": "detectors.predict",
+    "import-checkpoint": "detectors.convert.command",
     "train-tokenizer": "learn.tokenizer_command",
     "train-vqgan": "learn.vqgan_command",
     "train-dallebart": "learn.dallebart_command",
@@ -40,6 +43,8 @@ COMMANDS = {
 }
 SUMMARIES = {
     "import-archive": "a folder of the published code, as a manifest and pictures of ours",
+    "predict": "what a trained detector finds in pictures: COCO-format results, and the pictures with boxes",
+    "import-checkpoint": "a released detector's weights, or a backbone's, as a folder of ours",
     "train-tokenizer": "the words of DALL-E mini from a corpus of captioned pictures",
     "train-vqgan": "its image tokenizer",
     "train-dallebart": "its transformer, on the codes of that tokenizer",
@@ -78,12 +83,16 @@ def _overview(code: int) -> int:
 def overview() -> str:
     """What there is, for -h."""
     lines = [f"usage: {PROGRAM} COMMAND [flags]        (COMMAND -h lists its flags)", "", "by hand:"]
-    lines += [f"  {name:<17}{text}" for name, text in STEPS.items()]
-    lines += [f"  {name:<17}{text}" for name, text in SUMMARIES.items()]
-    lines += ["", "the whole chain:", *(f"  {name:<17}{text}" for name, text in CHAIN.items())]
+    lines += [f"  {name:<19}{text}" for name, text in STEPS.items()]
+    lines += [f"  {name:<19}{text}" for name, text in SUMMARIES.items()]
+    lines += ["", "the whole chain:", *(f"  {name:<19}{text}" for name, text in CHAIN.items())]
     lines += ["", "as stages of a run, with --config FILE and --out DIR, in order:"]
     shown = (stage for name, stage in STAGES.items() if round_of(name) < 3)
     lines += [f"  {stage.name:<19}{stage.summary}" for stage in shown]
+    lines += [
+        "",
+        "other settings and detectors have stages of their own: train-wsod-wsddn, and so on",
+    ]
     return "\n".join(lines)
 
 

@@ -104,7 +104,10 @@ class ImaginaryNetConfig:
         for name in self.settings:
             if not SETTING_NAME.fullmatch(name):
                 raise ValueError(f"`settings` has {name!r}; need small letters, digits and single hyphens")
-        pick(self.setting, self.detector, self.settings)  # raises where they do not fit
+        arms = pick(self.setting, self.detector, self.settings)  # raises where they do not fit
+        sources = {source for arm in arms for source in self.settings[arm.setting].sources}
+        if "imaginary" in sources and self.imaginary.folder is None and "coco" not in self.export.formats:
+            raise ValueError("`export.formats` lacks coco, which detectors read; add it, or `setting: []`")
 
 
 def _with_variant(detector: str, section: Any, path: Path) -> Any:
@@ -131,8 +134,9 @@ def _number(key: str, text: str) -> str:
 
 
 def _names(key: str, text: str) -> str:
-    """`key=[...]` from words with commas between."""
-    return f"{key}={json.dumps([word.strip() for word in text.split(',')])}"
+    """`key=[...]` from words with commas between; `none` is the empty list."""
+    words = [word.strip() for word in text.split(",") if word.strip() != "none"]
+    return f"{key}={json.dumps(words)}"
 
 
 # Environment variables of this system alone (suite.runs.own_overrides); the names are those of the Makefile.

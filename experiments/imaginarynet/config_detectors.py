@@ -8,9 +8,11 @@ pictures) or `real-unlabelled` (further pictures of the target's kind, of which 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from experiments.imaginarynet.config_sections import _at_least, _share
+from suite.paths import data_path
 
 SourceName = Literal["imaginary", "real", "real-unlabelled"]
 
@@ -50,8 +52,9 @@ class SettingConfig:
 class TargetConfig:
     """The real pictures: those that settings call real, and those that a detector is measured on."""
 
-    data: Literal["tabletop", "voc"] = "tabletop"
-    root: str | None = None  # voc: the folder VOCdevkit, or a name below DATA_DIR
+    data: Literal["tabletop", "voc", "coco"] = "tabletop"
+    # voc: the folder VOCdevkit; coco: one with annotations/instances_<split>.json and <split>/
+    root: str | None = None
     train: tuple[str, ...] = ("train",)  # splits of `real`; voc: VOC2007/trainval and the like
     test: tuple[str, ...] = ("test",)
     unlabelled: tuple[str, ...] = ()  # splits of `real-unlabelled`, beside what `boxed` leaves
@@ -62,20 +65,30 @@ class TargetConfig:
             raise ValueError("`target.train` and `target.test` name a split each")
         if self.boxed is not None:
             _at_least("target", 1, boxed=self.boxed)
-        if (self.data == "voc") != (self.root is not None):
-            raise ValueError("`target.root` is the folder of `target.data: voc`, and of no other")
+        if (self.data != "tabletop") != (self.root is not None):
+            raise ValueError("`target.root` is the folder of `target.data: voc` and coco, and of no other")
+
+    @property
+    def folder(self) -> Path | None:
+        """`root`, absolute; None where the target is in this repository."""
+        return _below_data(self.root)
 
 
 @dataclass(frozen=True)
 class ImaginaryConfig:
     """The imaginary set, where it is not the one that this run makes."""
 
-    folder: str | None = None  # a COCO-format set with image-level labels; None: this run's `export`
+    folder: str | None = None  # a COCO-format set with image-level labels; absolute, or below DATA_DIR
     count: int | None = None  # pictures that are used, the first ones of a seeded order; None: all
 
     def __post_init__(self) -> None:
         if self.count is not None:
             _at_least("imaginary", 1, count=self.count)
+
+    @property
+    def path(self) -> Path | None:
+        """`folder`, absolute; None where this run's set is meant."""
+        return _below_data(self.folder)
 
 
 @dataclass(frozen=True)
@@ -108,3 +121,10 @@ class EvaluateConfig:
         _share("evaluate", "iou", self.iou)
         _at_least("evaluate", 0, max_per_class=self.max_per_class)
         _at_least("evaluate", 1, threads=self.threads)
+
+
+def _below_data(text: str | None) -> Path | None:
+    """The absolute path of a folder that is absolute, or below DATA_DIR with or without `data/`."""
+    if text is None:
+        return None
+    return data_path(text if Path(text).parts[:1] == ("data",) else str(Path("data") / text))

@@ -142,7 +142,7 @@ def settings_of(args: argparse.Namespace, *, goes_on: bool = False) -> Choice:
         config = load_config(CONFIG, saved, [*_given(args, {}), *args.override])
         return Choice(config=_with_names(config, saved, [*_given(args, {}), *args.override]), seed=seed)
     scale = choose(getattr(args, "scale", "small"), list(SCALES), "scale")
-    overrides = [*_given(args, PUBLISHED), "diffusion_samples=0", *args.override]
+    overrides = [*_given(args, PUBLISHED), "diffusion_samples=0", "setting=[]", *args.override]
     path = CONFIGS / f"{scale}.yaml"
     config = load_config(CONFIG, path, overrides)
     return Choice(config=_with_names(config, path, overrides), seed=getattr(args, "seed", 0))

@@ -25,7 +25,8 @@ from experiments.imaginarynet.config import ImaginaryNetConfig
 from experiments.imaginarynet.flags import CONFIG_FILE, SEED_FILE, STEPS, Choice, output_of, settings_of
 from experiments.imaginarynet.models import PACKAGED, find_model
 from experiments.imaginarynet.publish import publish, write_prompts
-from experiments.imaginarynet.stages import SYSTEM, models_of, stages_of
+from experiments.imaginarynet.stage_maker import SYSTEM
+from experiments.imaginarynet.stages import models_of, stages_of
 from suite.config import dump
 from suite.errors import EXIT_OK, EXIT_STOPPED, BadInput
 from suite.inspect_run import inspect

@@ -2,7 +2,8 @@
 
 `stages_of` picks those that the settings need: a run without the filter has no `scores`, a run with
 replacement has `prompts-2`, `images-2`, `scores-2`, and so on (rounds.py). Which toolchain draws the pictures
-depends on the backend.
+depends on the backend. Detectors come behind the set that they learn from (stages_detectors.py); a run whose
+detectors learn from none of its own makes none.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from experiments.imaginarynet.config import CONFIG, CONFIGS, ImaginaryNetConfig
 from experiments.imaginarynet.model_state import model_state
 from experiments.imaginarynet.models import Kind
 from experiments.imaginarynet.rounds import names_of, num_rounds, num_shards_of, quotas, stage_name
+from experiments.imaginarynet.stage_maker import make_stage
+from experiments.imaginarynet.stages_detectors import detector_stages, needs_generation
 from suite.config import load_config
 from suite.manifest import read_manifest
 from suite.stage import Stage
 
-SYSTEM = "imaginarynet"
 SAMPLES = "diffusion-samples"
 BYTES_PER_PIXEL = {"jpeg": 0.25, "png": 2.0}  # of a file, for the disk estimate
 DALLE_SIDE = 256  # pixels of the published image tokenizer
@@ -29,7 +31,21 @@ TORCH = ("torch", "transformers", "numpy")
 JAX = ("jax", "numpy", "pillow", "tokenizers")
 DIFFUSION = ("diffusers", "torch", "transformers", "numpy", "pillow")
 FILES = ("images.format", "images.quality", "images.batch")
-SHOWN = ("num", "num_total", "images", "clip", "filter", "replace", "export", "prompts")  # in the report
+SHOWN = (
+    "num",
+    "num_total",
+    "images",
+    "clip",
+    "filter",
+    "replace",
+    "export",
+    "prompts",
+    "dalle_mini",
+    "diffusion",
+    "diffusion_samples",
+    "setting",
+    "detector",
+)  # in the report
 
 
 # --- shards and disk ---
@@ -122,7 +138,7 @@ def _below(section: str, *names: str) -> tuple[str, ...]:
 def _prompts(config: ImaginaryNetConfig, round: int) -> Stage:
     is_model = config.prompts.source == "lm"
     sampling = ("model", "max_length", "top_k", "top_p", "temperature", "max_tries", "require_class")
-    return _stage(
+    return make_stage(
         stage_name("prompts", round),
         "a description for each picture" if round == 1 else "descriptions in place of what was rejected",
         "prompts.stage:run", uses_gpu=is_model, decides=TORCH if is_model else (),
@@ -138,7 +154,7 @@ def _prompts(config: ImaginaryNetConfig, round: int) -> Stage:
 
 def _images(config: ImaginaryNetConfig, round: int) -> Stage:
     draws = _diffusion() if config.images.backend == "stablediffusion" else _dalle_mini()
-    return _stage(
+    return make_stage(
         stage_name("images", round), "the pictures of these prompts", draws.pop("run"),
         inputs=(stage_name("prompts", round),), num_shards=partial(round_shards, round),
         disk_bytes=picture_bytes if round == 1 else None,
@@ -161,7 +177,7 @@ def _diffusion() -> dict[str, Any]:
 
 
 def _scores(config: ImaginaryNetConfig, round: int) -> Stage:
-    return _stage(
+    return make_stage(
         stage_name("scores", round), "the probability of every class, for every picture",
         "clip.scores_stage:run", inputs=(stage_name("images", round),),
         num_shards=partial(round_shards, round), uses_gpu=not config.clip.cpu, decides=TORCH,
@@ -175,7 +191,7 @@ def _scores(config: ImaginaryNetConfig, round: int) -> Stage:
 
 def _samples() -> Stage:
     draws = {**_diffusion(), "run": "diffusion.stage:run_samples"}
-    return _stage(
+    return make_stage(
         SAMPLES, "some pictures of the diffusion pipeline, beside the set, unfiltered", draws.pop("run"),
         inputs=("prompts",), config=("diffusion_samples", *FILES, *draws.pop("config")), **draws,
     )  # fmt: skip
@@ -183,7 +199,7 @@ def _samples() -> Stage:
 
 def _filter(config: ImaginaryNetConfig) -> Stage:
     judged = "scores" if config.clip.enabled else "images"
-    return _stage(
+    return make_stage(
         "filter", "which candidates are kept, from the stored probabilities", "clip.filter_stage:run",
         uses_gpu=False, decides=("numpy",), inputs=names_of(judged, config), outside=class_state,
         config=("filter", "clip.enabled", "replace", "num", "num_total", "images.samples_per_prompt"),
@@ -191,7 +207,7 @@ def _filter(config: ImaginaryNetConfig) -> Stage:
 
 
 def _export(config: ImaginaryNetConfig) -> Stage:
-    return _stage(
+    return make_stage(
         "export", "the kept pictures in the formats that detectors read", "export.stage:run", uses_gpu=False,
         decides=("numpy", "pillow"), inputs=("filter", *names_of("images", config)), outside=class_state,
         config=("export",),
@@ -199,19 +215,14 @@ def _export(config: ImaginaryNetConfig) -> Stage:
 
 
 def _report(config: ImaginaryNetConfig, before: Mapping[str, Stage]) -> Stage:
-    return _stage(
+    return make_stage(
         "report", "one offline page: contact sheets, trade-off, classes, theirs beside", "report:run",
         uses_gpu=False, decides=("numpy", "matplotlib", "pillow"), outside=class_state,
-        inputs=tuple(before), config=(*SHOWN, "dalle_mini", "diffusion", "diffusion_samples"),
+        inputs=tuple(before), config=SHOWN,
     )  # fmt: skip
 
 
-def _stage(name: str, summary: str, run: str, **facts: Any) -> Stage:
-    facts = {"toolchain": "detectron2", "version": 1, **facts}
-    return Stage(system=SYSTEM, name=name, summary=summary, run=f"experiments.imaginarynet.{run}", **facts)
-
-
-def _found(config: ImaginaryNetConfig) -> Iterator[Stage]:
+def _generation(config: ImaginaryNetConfig) -> Iterator[Stage]:
     for round in range(1, num_rounds(config) + 1):
         yield _prompts(config, round)
         yield _images(config, round)
@@ -225,7 +236,8 @@ def _found(config: ImaginaryNetConfig) -> Iterator[Stage]:
 
 def stages_of(config: ImaginaryNetConfig) -> dict[str, Stage]:
     """The stages that these settings need, by name, in order."""
-    stages = {stage.name: stage for stage in _found(config)}
+    found = [*(_generation(config) if needs_generation(config) else ()), *detector_stages(config)]
+    stages = {stage.name: stage for stage in found}
     return {**stages, "report": _report(config, stages)}
 
 

@@ -39,6 +39,7 @@ LIGHT_MODULES = [
     "experiments.sample_synthesis.cells", "experiments.sample_synthesis.names",
     "experiments.imaginarynet.stages", "experiments.imaginarynet.config",
     "experiments.imaginarynet.rounds", "experiments.imaginarynet.classes",
+    "experiments.imaginarynet.arms", "experiments.imaginarynet.stages_detectors",
 ]  # fmt: skip
 
 
