@@ -43,7 +43,7 @@ COMMANDS = {
 }
 SUMMARIES = {
     "import-archive": "a folder of the published code, as a manifest and pictures of ours",
-    "predict": "what a trained detector finds in pictures: COCO-format results, and the pictures with boxes",
+    "predict": "what a trained detector finds in pictures: COCO results, and the pictures with boxes",
     "import-checkpoint": "a released detector's weights, or a backbone's, as a folder of ours",
     "train-tokenizer": "the words of DALL-E mini from a corpus of captioned pictures",
     "train-vqgan": "its image tokenizer",

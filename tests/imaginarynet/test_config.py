@@ -116,15 +116,23 @@ def test_the_variables_of_make_are_overrides(monkeypatch):
         "NUM": "20",
         "BACKEND": "stablediffusion",
         "THRESHOLD": "0.7",
+        "SETTING": "wsod, isod",
+        "DETECTOR": "wsddn,oicr",
     }.items():
         monkeypatch.setenv(name, value)
     config = load("paper", *own_overrides("imaginarynet"))
     assert (config.classes, config.num) == ("voc", 20)
     assert (config.images.backend, config.filter.threshold) == ("stablediffusion", 0.7)
+    assert (config.setting, config.detector) == (("wsod", "isod"), ("wsddn", "oicr"))
+
+
+def test_no_setting_at_all_is_typed_as_none(monkeypatch):
+    monkeypatch.setenv("SETTING", "none")
+    assert load("smoke", *own_overrides("imaginarynet")).setting == ()
 
 
 def test_classes_may_be_named_themselves(monkeypatch):
-    for name in ("NUM", "BACKEND", "THRESHOLD"):
+    for name in ("NUM", "BACKEND", "THRESHOLD", "SETTING", "DETECTOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLASSES", "traffic light,mug")
     assert load("paper", *own_overrides("imaginarynet")).classes == ("traffic light", "mug")

@@ -158,5 +158,5 @@ def test_make_targets_and_variables_that_are_named_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"make ((?:reproduce|t2i)-[a-z0-9-]+)", README)):
         assert f"\n{target}:" in makefile, target
-    for variable in ("CLASSES", "NUM", "BACKEND", "THRESHOLD"):
+    for variable in ("CLASSES", "NUM", "BACKEND", "THRESHOLD", "SETTING", "DETECTOR"):
         assert re.search(rf"^export .*\b{variable}\b", makefile, flags=re.M)

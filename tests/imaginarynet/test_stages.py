@@ -15,7 +15,9 @@ from suite.manifest import SCHEMA
 from suite.provenance import ROOT
 
 ROUNDS = ("prompts", "images", "scores", "prompts-2", "images-2", "scores-2")
-ENDS = ("filter", "export", "report")
+SET = ("filter", "export")
+ARM = ("train-isod-oicr", "evaluate-isod-oicr")
+ENDS = (*SET, "proposals", *ARM, "report")
 
 
 def load(scale="tiny", *overrides):
@@ -130,9 +132,7 @@ def changed(*overrides, base=()):
 
 
 def of(*verbs):
-    return {
-        name for name in (*ROUNDS, "filter", "export", "diffusion-samples") if name.split("-")[0] in verbs
-    }
+    return {name for name in (*ROUNDS, *SET, "diffusion-samples") if name.split("-")[0] in verbs}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def of(*verbs):
     [
         ("filter.threshold=0.9", {"filter"}),
         ("filter.policy=ranked", {"filter"}),
-        ("export.formats=[voc]", {"export"}),
+        ("export.formats=[coco]", {"export"}),
         ("export.link=copy", {"export"}),
         ("clip.cpu=true", set()),
         ("prompts.batch=2", set()),
@@ -171,7 +171,7 @@ def test_other_classes_are_other_prompts_scores_and_what_follows():
         for name, stage in stages_of(one).items()
         if stage.outside and stage.outside(one) != stage.outside(other)
     }
-    assert differ == of("prompts", "scores") | {"filter", "export", "report"}
+    assert differ == of("prompts", "scores") | {*SET, "proposals", "train-isod-oicr", "report"}
 
 
 def test_one_class_cannot_be_filtered():
