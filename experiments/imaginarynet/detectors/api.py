@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from suite.errors import BadInput
+from suite.errors import BadInput, Missing
 from suite.manifest import read_json, write_json
 
 if TYPE_CHECKING:
@@ -169,7 +169,19 @@ def load_state(module: Any, folder: Path) -> None:
 
 
 def load_detector(folder: Path, device: str) -> Detector:
-    """The detector of `folder`, in evaluation mode on `device` ("cpu", "cuda"). Raises BadInput."""
+    """The detector of `folder`, in evaluation mode on `device` ("cpu", "cuda").
+
+    Raises BadInput for a folder that is none, Missing where the GPU is not there.
+    """
     header = read_header(folder)
+    check_device(device)
     module = import_module(KINDS[header["kind"]])
     return module.load(folder, header, device)
+
+
+def check_device(device: str) -> None:
+    """Raises Missing where `device` is "cuda" and torch sees no GPU: nothing falls back to the CPU."""
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise Missing("torch sees no GPU", fix="run with DEVICE=cpu, or see docs/gpu.md")
