@@ -22,7 +22,7 @@ class SemiConfig:
     # network
     backbone: Backbone = "resnet50"
     width: int = 64  # channels of the stem
-    weights: str = "none"  # none (random), or a file below DATA_DIR/weights
+    weights: str = "random"  # or a .safetensors file below DATA_DIR/weights, with torchvision's names
     norm: Norm = "frozen-bn"  # of the backbone; frozen-bn makes sense with weights alone
     frozen_stages: int = 1  # -1: none; 0: the stem; 1: the stem and res2
     pixels: Pixels = "caffe-bgr"
@@ -70,6 +70,8 @@ class SemiConfig:
     # writing
     measure_every: int = 1000  # steps between rows of metrics.csv
     save_every: int = 1000
+    threads: int = 1  # of torch on the CPU
+    workers: int = 0  # threads that read pictures ahead; no output depends on it
 
     def __post_init__(self) -> None:
         _at_least(1, width=self.width, fpn=self.fpn, fc=self.fc, proposals=self.proposals)
@@ -78,6 +80,8 @@ class SemiConfig:
         _at_least(1, jitter_times=self.jitter_times, test_side=self.test_side, test_boxes=self.test_boxes)
         _at_least(1, measure_every=self.measure_every, save_every=self.save_every, max_side=self.max_side)
         _at_least(0, lr=self.lr, weight_decay=self.weight_decay, warmup=self.warmup, burn_in=self.burn_in)
+        _at_least(1, threads=self.threads)
+        _at_least(0, workers=self.workers)
         _at_least(0, clip_norm=self.clip_norm, focal_gamma=self.focal_gamma, jitter_scale=self.jitter_scale)
         _at_least(0, unlabelled_weight=self.unlabelled_weight, max_box_deviation=self.max_box_deviation)
         for name in ("rpn_positive", "roi_positive", "momentum", "warmup_factor", "ema", "threshold",

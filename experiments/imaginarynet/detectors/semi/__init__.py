@@ -1,1 +1,1 @@
-"""Detectors that learn from boxes, with or without a teacher for unlabelled pictures, on mmdet's machinery."""
+"""Detectors that learn from boxes, with or without a teacher for unlabelled pictures, on mmdet."""

@@ -22,6 +22,8 @@ import torch
 from mmdet.models import SoftTeacher
 from mmdet.models.detectors import SemiBaseDetector
 from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
+from mmengine.logging import MMLogger
 
 from experiments.imaginarynet.config_semi import SemiConfig
 from experiments.imaginarynet.detectors.semi import model as own
@@ -99,7 +101,7 @@ def detector_config(settings: SemiConfig, num_classes: int) -> dict[str, Any]:
 
 def semi_config(kind: Kind, settings: SemiConfig, num_classes: int) -> dict[str, Any]:
     """Keyword arguments of the class of `kind`: two detectors and how the teacher's boxes are used."""
-    pixels = {"type": "DetDataPreprocessor", "pad_size_divisor": 32, **_PIXELS[settings.pixels]}
+    pixels = {"type": "mmdet.DetDataPreprocessor", "pad_size_divisor": 32, **_PIXELS[settings.pixels]}
     return {
         "detector": detector_config(settings, num_classes),
         "data_preprocessor": pixels,
@@ -123,8 +125,9 @@ def semi_config(kind: Kind, settings: SemiConfig, num_classes: int) -> dict[str,
 def build_model(kind: Kind, settings: SemiConfig, *, num_classes: int, seed: int) -> SemiBaseDetector:
     """Student and teacher with the same weights, a function of the seed; on the CPU, in training mode."""
     config = semi_config(kind, settings, num_classes)
+    MMLogger.get_current_instance().setLevel("WARNING")  # init_weights tells every tensor
     with seeded(seed, "init", 0):
-        model = _MODEL_OF[kind](**_as_config(config))
+        model = _MODEL_OF[kind](**ConfigDict(config))
         model.student.init_weights()
     model.teacher.load_state_dict(model.student.state_dict())
     model.train()
@@ -134,18 +137,14 @@ def build_model(kind: Kind, settings: SemiConfig, *, num_classes: int, seed: int
 
 def build_detector(settings: SemiConfig, *, num_classes: int) -> torch.nn.Module:
     """One FasterRCNN whose weights are to be loaded; on the CPU, in evaluation mode."""
-    return MODELS.build(_as_config(detector_config(settings, num_classes))).eval()
+    return MODELS.build(ConfigDict(detector_config(settings, num_classes))).eval()
 
 
 def build_pixels(settings: SemiConfig) -> torch.nn.Module:
     """What normalises and pads pictures: {"inputs": [uint8 (3, h, w) RGB], "data_samples": [...]}."""
-    return MODELS.build({"type": "DetDataPreprocessor", "pad_size_divisor": 32, **_PIXELS[settings.pixels]})
-
-
-def _as_config(tree: dict[str, Any]) -> Any:
-    from mmengine.config import ConfigDict
-
-    return ConfigDict(tree)
+    return MODELS.build(
+        {"type": "mmdet.DetDataPreprocessor", "pad_size_divisor": 32, **_PIXELS[settings.pixels]}
+    )
 
 
 def _backbone(settings: SemiConfig) -> dict[str, Any]:
