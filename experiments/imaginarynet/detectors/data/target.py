@@ -60,6 +60,7 @@ def joined(parts: Sequence[PictureSet]) -> PictureSet:
             category_id = numbers[coco.category_by_id[row.category_id].name]
             number = len(annotations) + 1
             annotations.append(replace(row, id=number, image_id=ids[row.image_id], category_id=category_id))
+    _check_once(images, root)
     categories = tuple(CocoCategory(number, name) for name, number in numbers.items())
     has_boxes = all(part.has_boxes for part in parts)
     return PictureSet(CocoSet(tuple(images), tuple(annotations), categories), root, parts[0].file, has_boxes)
