@@ -81,7 +81,8 @@ def _proposals(config: ImaginaryNetConfig, arms: list[Arm]) -> Stage:
         "proposals", "boxes that may hold an object, from pixels alone", "detectors.proposals.stage:run",
         inputs=("export",) if any(uses_export(config, arm) for arm in imaginary) else (),
         num_shards=num_proposal_shards, uses_gpu=False, decides=SEARCH,
-        outside=partial(_outside, imaginary=bool(imaginary)),
+        prepare="experiments.imaginarynet.detectors.proposals.stage:prepare",
+        outside=partial(_outside, imaginary=bool(imaginary), files=True),
         config=("proposals", *_target("data", "root", "train", "test"), *_imaginary(bool(imaginary))),
     )  # fmt: skip
 
@@ -164,8 +165,17 @@ def weights_state(config: ImaginaryNetConfig, section: str) -> Any:
     return listing_digest(path) if path.is_dir() else key_of({"name": name, "size": path.stat().st_size})
 
 
-def _outside(config: ImaginaryNetConfig, *, imaginary: bool = False, section: str | None = None) -> Any:
+def files_state(config: ImaginaryNetConfig) -> list[tuple[str, int | None]]:
+    """Names and sizes of the proposals that were made elsewhere; a size of None: there is no such file."""
+    paths = {name: data_path(name) for name in config.proposals.files}
+    return [(name, path.stat().st_size if path.is_file() else None) for name, path in paths.items()]
+
+
+def _outside(
+    config: ImaginaryNetConfig, *, imaginary: bool = False, section: str | None = None, files: bool = False
+) -> Any:
     return {
+        **({"proposals": files_state(config)} if files else {}),
         "target": target_state(config),
         "imaginary": imaginary_state(config) if imaginary else None,
         "weights": weights_state(config, section) if section else None,

@@ -35,8 +35,17 @@ def selective_search(picture: np.ndarray, settings: ProposalsConfig) -> Proposal
         height=height, width=width, min_side=settings.min_side,
     )  # fmt: skip
     room = max(settings.max_proposals - len(grid), 0)
-    both = unique_boxes(np.concatenate([kept[:room], grid]))
-    return Proposals.of(both[: settings.max_proposals])
+    both = np.concatenate([kept[:room], grid])
+    return Proposals.of(both[_firsts(both)][: settings.max_proposals])
+
+
+def keep_inside(
+    given: Proposals, settings: ProposalsConfig, *, height: int, width: int
+) -> tuple[Proposals, int]:
+    """Proposals from elsewhere through the same filters and cap, and how many lay outside of the picture."""
+    boxes, num_outside = _clipped(given.boxes, height=height, width=width)
+    rows = _kept(boxes, settings.min_side)[: settings.max_proposals]
+    return Proposals.of(boxes[rows], given.scores[rows]), num_outside
 
 
 def filter_boxes(boxes: np.ndarray, *, height: int, width: int, min_side: float) -> np.ndarray:
@@ -44,16 +53,27 @@ def filter_boxes(boxes: np.ndarray, *, height: int, width: int, min_side: float)
 
     The order stays. A box outside of the picture is clipped to nothing and dropped, whatever `min_side`.
     """
+    boxes, _ = _clipped(boxes, height=height, width=width)
+    return boxes[_kept(boxes, min_side)]
+
+
+def _clipped(boxes: np.ndarray, *, height: int, width: int) -> tuple[np.ndarray, int]:
+    """Boxes clipped to the picture, and how many of them have no pixel of it."""
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
     boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+    return boxes, int((boxes[:, 2:] <= boxes[:, :2]).any(axis=1).sum())
+
+
+def _kept(boxes: np.ndarray, min_side: float) -> np.ndarray:
+    """Rows of the boxes that have a pixel and long enough sides, the first of each group of equal ones."""
     sides = boxes[:, 2:] - boxes[:, :2]
-    return unique_boxes(boxes[(sides > 0).all(axis=1) & (sides >= min_side).all(axis=1)])
+    rows = np.flatnonzero((sides > 0).all(axis=1) & (sides >= min_side).all(axis=1))
+    return rows[_firsts(boxes[rows])]
 
 
-def unique_boxes(boxes: np.ndarray) -> np.ndarray:
-    """The first of each group of equal boxes, in their order."""
-    _, first = np.unique(boxes, axis=0, return_index=True)
-    return boxes[np.sort(first)]
+def _firsts(boxes: np.ndarray) -> np.ndarray:
+    """Rows of the first of each group of equal boxes, in their order."""
+    return np.sort(np.unique(boxes, axis=0, return_index=True)[1])
 
 
 def grid_boxes(levels: int, *, height: int, width: int) -> np.ndarray:
