@@ -17,15 +17,15 @@ from suite.errors import BadInput
 from suite.plan import size_text
 from suite.runs import folder_setting
 
-KEEP = (".gitkeep",)
+BESIDE = ("report", "tabletop", ".cache")  # folders of RUNS_DIR that are no system's
 
 
 def doomed(runs: Path) -> list[Path]:
-    """What `clean` deletes: the runs (system/scale/seed), the overview page and what `make tabletop` made,
-    nothing else that may lie there.
+    """What `clean` deletes: the runs (system/scale/seed), the overview page, what `make tabletop` made and
+    what stages keep for later runs (.cache), nothing else that may lie there.
     """
     found = [path.parent for path in runs.glob("*/*/seed*/logs") if path.parent.is_dir()]
-    return sorted([*found, *(path for path in (runs / "report", runs / "tabletop") if path.is_dir())])
+    return sorted([*found, *(runs / name for name in BESIDE if (runs / name).is_dir())])
 
 
 def folder_size(folder: Path) -> int:
