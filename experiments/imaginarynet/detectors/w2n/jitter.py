@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 Regress = Callable[[Tensor, Tensor], Tensor]  # boxes (m, 4), labels (m,) -> boxes (m, 4) of one picture
 
 
-def shifts(rng: np.random.Generator, count: int, *, copies: int, share: float) -> np.ndarray:
-    """float32 (count, copies, 2): uniform in [-share, share], of a box's width and of its height."""
-    return rng.uniform(-share, share, (count, copies, 2)).astype(np.float32)
+def shifts(count: int, *, copies: int, share: float, generator: torch.Generator | None = None) -> Tensor:
+    """float32 (count, copies, 2): uniform in [-share, share], of a box's width and of its height.
+
+    generator: on the CPU, as the result; None: torch's global one, whose state the caller has set.
+    """
+    return (torch.rand((count, copies, 2), generator=generator) * 2 - 1) * share
 
 
 def shifted(boxes: Tensor, by: Tensor, size: tuple[float, float]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,7 +13,8 @@ SIZE = (64.0, 48.0)
 
 
 def drawn(count=2, copies=10, seed=0):
-    return torch.from_numpy(shifts(np.random.default_rng(seed), count, copies=copies, share=0.06))
+    generator = torch.Generator().manual_seed(seed)
+    return shifts(count, copies=copies, share=0.06, generator=generator)
 
 
 def test_a_regressor_that_always_finds_the_same_box_has_no_spread():
