@@ -59,8 +59,8 @@ class WeakLearner:
         )
         self.steps = 0  # updates done
         branches = tuple(f"loss_refine{place + 1}" for place in range(settings.refinements))
-        extra = ("loss_spatial",) if settings.spatial_regulariser else ()
-        boxes = ("loss_frcn_cls", "loss_frcn_box") if settings.fast_rcnn else ()
+        extra = ("loss_regulariser",) if settings.spatial_regulariser else ()
+        boxes = ("loss_cls", "loss_box") if settings.fast_rcnn else ()
         self.losses = ("loss", "loss_midn", *extra, *branches, *boxes, "grad_norm")
         self.optimizer = build_sgd(model, settings, is_refinement=is_refinement)
         self._batches, self._stream = batches, None
