@@ -143,7 +143,7 @@ class WeakDetector(nn.Module):
         losses = {"loss_midn": settings.midn_weight * midn_loss(teacher, labels, reduce=settings.midn_reduce)}
         if settings.spatial_regulariser:
             pull = spatial_loss(hidden, boxes, teacher, labels)
-            losses["loss_spatial"] = settings.spatial_regulariser * pull
+            losses["loss_regulariser"] = settings.spatial_regulariser * pull
         if not refine:
             return losses
         for number, (own, weight) in enumerate(zip(logits.refinements, settings.refine_weights, strict=True)):
@@ -152,8 +152,8 @@ class WeakDetector(nn.Module):
             teacher = own.softmax(dim=1)[:, 1:]
         if logits.fast_rcnn is not None:
             targets = self._targets(teacher, boxes, labels)
-            losses["loss_frcn_cls"] = refine_loss(logits.fast_rcnn, targets)
-            losses["loss_frcn_box"] = box_loss(
+            losses["loss_cls"] = refine_loss(logits.fast_rcnn, targets)
+            losses["loss_box"] = box_loss(
                 logits.offsets, boxes, targets, box_weights=settings.box_weights
             )
         return losses
