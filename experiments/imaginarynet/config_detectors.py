@@ -59,12 +59,15 @@ class TargetConfig:
     test: tuple[str, ...] = ("test",)
     unlabelled: tuple[str, ...] = ()  # splits of `real-unlabelled`, beside what `boxed` leaves
     boxed: int | None = None  # pictures of `real` in settings with boxes, seeded; the others are unlabelled
+    limit: int | None = None  # pictures of each split, spread evenly over it; None: all
 
     def __post_init__(self) -> None:
         if not self.train or not self.test:
             raise ValueError("`target.train` and `target.test` name a split each")
         if self.boxed is not None:
             _at_least("target", 1, boxed=self.boxed)
+        if self.limit is not None:
+            _at_least("target", 1, limit=self.limit)
         if (self.data != "tabletop") != (self.root is not None):
             raise ValueError("`target.root` is the folder of `target.data: voc` and coco, and of no other")
 

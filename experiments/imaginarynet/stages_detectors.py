@@ -14,19 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from experiments.imaginarynet.arms import SEMI, WEAK, Arm, arms_of, trained_arms
-from experiments.imaginarynet.classes import classes_of
+from experiments.imaginarynet.classes import class_names, classes_of, label_of
 from experiments.imaginarynet.config import ImaginaryNetConfig
 from experiments.imaginarynet.stage_maker import make_stage
+from suite.errors import BadInput
 from suite.manifest import file_digest, key_of
 from suite.paths import data_path, listing_digest
 from suite.provenance import ROOT
 from suite.stage import Stage
 
+KNOWN_CLASSES = {"tabletop": "tabletop", "voc": "voc"}  # target: its list of classes.py
 TABLETOP_LISTING = "assets/tabletop/tabletop.json"
 SEARCH = ("numpy", "pillow", "opencv-contrib-python-headless")
 TORCH = ("torch", "torchvision", "numpy", "pillow")
 MMDET = (*TORCH, "mmdet", "mmengine")
 MEASURES = (*TORCH, "pycocotools")
+TRAIN_SPLITS = ("train", "limit")
+SPLITS = ("data", "root", *TRAIN_SPLITS, "test")
 RUN_ONLY = ("checkpoint_every", "save_every", "workers")  # settings of a run that no result depends on
 RUNS = dict.fromkeys(WEAK, "weak") | {"w2n": "w2n"} | dict.fromkeys((*SEMI, "faster-rcnn"), "semi")
 SUMMARIES = {
@@ -83,7 +87,7 @@ def _proposals(config: ImaginaryNetConfig, arms: list[Arm]) -> Stage:
         num_shards=num_proposal_shards, uses_gpu=False, decides=SEARCH,
         prepare="experiments.imaginarynet.detectors.proposals.stage:prepare",
         outside=partial(_outside, imaginary=bool(imaginary), files=True),
-        config=("proposals", *_target("data", "root", "train", "test"), *_imaginary(bool(imaginary))),
+        config=("proposals", *_target(*SPLITS), *_imaginary(bool(imaginary))),
     )  # fmt: skip
 
 
@@ -101,7 +105,7 @@ def _train(config: ImaginaryNetConfig, arm: Arm) -> Stage:
         decides=TORCH if arm.is_weak else MMDET,
         outside=partial(_outside, imaginary=is_imaginary, section=arm.section),
         config=(
-            f"settings.{arm.setting}", *_target("data", "root", *(("train",) if real else ()), *split),
+            f"settings.{arm.setting}", *_target("data", "root", *(TRAIN_SPLITS if real else ()), *split),
             *_imaginary(is_imaginary), *_section(config, arm),
         ),
     )  # fmt: skip
@@ -112,7 +116,7 @@ def _evaluate(config: ImaginaryNetConfig, arm: Arm) -> Stage:
         arm.evaluate, f"AP and CorLoc of {arm.name} on the target", "detectors.evaluate:run",
         inputs=(arm.train, *(("proposals",) if arm.is_weak else ())),
         decides=MEASURES if arm.is_weak else (*MMDET, "pycocotools"), outside=_outside,
-        config=("evaluate", *_target("data", "root", "train", "test")),
+        config=("evaluate", *_target(*SPLITS)),
     )  # fmt: skip
 
 
@@ -142,7 +146,16 @@ def _section(config: ImaginaryNetConfig, arm: Arm) -> tuple[str, ...]:
 
 
 def target_state(config: ImaginaryNetConfig) -> str | None:
-    """Which real pictures there are: tabletop's digest list, or the user's files."""
+    """Which real pictures there are: tabletop's digest list, or the user's files.
+
+    Raises BadInput for a class that the target is known not to have, before anything is made in vain.
+    """
+    known = KNOWN_CLASSES.get(config.target.data)
+    there = {label_of(name).casefold() for name in class_names(known)} if known else None
+    for name in class_names(config.classes) if there is not None else ():
+        if label_of(name).casefold() not in there:
+            fix = "leave it out, name another `target`, or make the set alone: SETTING=none"
+            raise BadInput(f"the target {config.target.data} has no class {name!r} to measure on", fix=fix)
     if config.target.data == "tabletop":
         listing = ROOT / TABLETOP_LISTING
         return file_digest(listing) if listing.is_file() else None

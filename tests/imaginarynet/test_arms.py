@@ -227,6 +227,21 @@ def test_the_proposals_of_a_setting_serve_every_other_one_of_the_same_pictures()
     assert keys()["proposals"] == stage.key_parts(alone, seed=0, inputs={"export": ""}, packages={})
 
 
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["classes=[mug,potion]"], "the target tabletop has no class 'potion' to measure on"),
+        (["classes=[mug,cat]", "target.data=voc", "target.root=x"], "the target voc has no class 'mug'"),
+    ],
+)
+def test_a_class_that_cannot_be_measured_is_told_before_a_picture_is_made(overrides, told):
+    config = load(*overrides)
+    with pytest.raises(BadInput, match=told):
+        stages_of(config)["proposals"].outside(config)
+    alone = load(*overrides, "setting=[]")
+    assert all(stage.outside is None or stage.outside(alone) for stage in stages_of(alone).values())
+
+
 def test_a_change_of_the_users_folders_is_noticed(tmp_path):
     (tmp_path / "one.json").write_text("{}")
     config = load(f"imaginary.folder={tmp_path}")

@@ -57,6 +57,29 @@ def in_class_order(coco: CocoSet, class_names: Sequence[str], file: str | Path) 
     return replace(coco, annotations=annotations, categories=categories)
 
 
+def check_declared(coco: CocoSet, class_names: Sequence[str], file: str | Path) -> None:
+    """Raises BadInput for a class of the list that the set does not declare: it could not be measured."""
+    found = {label_of(category.name).casefold() for category in coco.categories}
+    missing = [name for name in class_names if label_of(name).casefold() not in found]
+    if missing:
+        what = f"has no class {missing[0]!r}, which `classes` names"
+        raise BadInput(what, file=file, fix="leave it out of `classes`, or train no detector: SETTING=none")
+
+
+def of_classes(coco: CocoSet, class_names: Sequence[str]) -> tuple[CocoSet, tuple[str, ...]]:
+    """The set without the classes that the list does not hold, and the names of those that had objects.
+
+    For a real set, which may know more than a run is about; every picture stays.
+    """
+    listed = {label_of(name).casefold() for name in class_names}
+    used = {row.category_id for row in coco.annotations}
+    categories = tuple(one for one in coco.categories if label_of(one.name).casefold() in listed)
+    kept = {category.id for category in categories}
+    dropped = tuple(one.name for one in coco.categories if one.id in used - kept)
+    rows = tuple(row for row in coco.annotations if row.category_id in kept)
+    return replace(coco, annotations=rows, categories=categories), dropped
+
+
 def shuffled_labels(source: Source, *, seed: int) -> Source:
     """The control: every picture has the labels of a picture drawn without replacement.
 

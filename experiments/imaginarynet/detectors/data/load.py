@@ -17,7 +17,7 @@ from experiments.imaginarynet.classes import class_names
 from experiments.imaginarynet.detectors.data import read
 from experiments.imaginarynet.detectors.data.labels import absent_classes, in_class_order, shuffled_labels
 from experiments.imaginarynet.detectors.data.records import Level, Picture, Source, TrainingData
-from experiments.imaginarynet.detectors.data.target import target_splits
+from experiments.imaginarynet.detectors.data.target import real_set, target_splits
 from suite.datasets import CocoSet
 from suite.errors import BadInput
 from suite.seeds import item_rng
@@ -46,12 +46,12 @@ class Target:
 def load_target(config: ImaginaryNetConfig) -> Target:
     """The target's test and training splits with their boxes.
 
-    Raises BadInput for a set that does not read and for a class outside the run's class list, Missing where
-    the embedded set is gone.
+    Objects of classes that the run is not about are left out. Raises BadInput for a set that does not read
+    and for a class of the run that the target does not have, Missing where the embedded set is gone.
     """
     names = class_names(config.classes)
-    test = target_splits(config.target, config.target.test)
-    train = target_splits(config.target, config.target.train)
+    test, _ = real_set(config.target, config.target.test, names)
+    train, _ = real_set(config.target, config.target.train, names)
     return Target(
         test=in_class_order(test.coco, names, test.file),
         test_dir=test.images_dir,
@@ -119,7 +119,9 @@ class _Reader:
             return [self._imaginary(labels=level != "none")]
         target = self.config.target
         if name == "real":
-            found = target_splits(target, target.train)
+            found, dropped = real_set(target, target.train, self.class_names)
+            if dropped:
+                self.notes.append(f"real: objects of other classes are left out: {', '.join(dropped)}")
             return [self._boxed_part(found)[0]] if level == "boxes" else [found]
         rest = [target_splits(target, target.unlabelled)] if target.unlabelled else []
         if target.boxed is not None:

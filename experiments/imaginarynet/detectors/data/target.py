@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.imaginarynet.detectors.data.read import PictureSet, read_coco_set
+from experiments.imaginarynet.detectors.data.labels import check_declared, of_classes
+from experiments.imaginarynet.detectors.data.read import PictureSet, read_coco_set, taken
 from suite.datasets import CocoCategory, CocoImage, CocoSet, read_voc
 from suite.datasets.tabletop import tabletop_path
 from suite.errors import BadInput
@@ -21,7 +22,21 @@ def target_splits(target: TargetConfig, splits: Sequence[str]) -> PictureSet:
 
     Raises BadInput where a split is unknown or does not read, Missing where the embedded set is gone.
     """
-    return joined([split_of(target, split) for split in splits])
+    return joined([_limited(split_of(target, split), target.limit) for split in splits])
+
+
+def real_set(
+    target: TargetConfig, splits: Sequence[str], class_names: Sequence[str]
+) -> tuple[PictureSet, tuple[str, ...]]:
+    """Some splits with the objects of some classes alone, and the names of the classes that were left out.
+
+    Raises BadInput as `target_splits`, and for a class that the target does not have.
+    """
+    found = target_splits(target, splits)
+    if target.data != "voc":  # a VOC folder declares none: its classes are those of its objects
+        check_declared(found.coco, class_names, found.file)
+    coco, dropped = of_classes(found.coco, class_names)
+    return replace(found, coco=coco), dropped
 
 
 def split_of(target: TargetConfig, split: str) -> PictureSet:
@@ -37,6 +52,14 @@ def split_of(target: TargetConfig, split: str) -> PictureSet:
     if not name:
         raise BadInput(f"split {split!r} of target.data: voc", fix="write it as VOC2007/trainval")
     return PictureSet(read_voc(root / year, split=name), root / year / "JPEGImages", root / year)
+
+
+def _limited(found: PictureSet, most: int | None) -> PictureSet:
+    """At most so many pictures, spread evenly over the set."""
+    total = len(found.coco.images)
+    if most is None or total <= most:
+        return found
+    return taken(found, [place * total // most for place in range(most)])
 
 
 def joined(parts: Sequence[PictureSet]) -> PictureSet:

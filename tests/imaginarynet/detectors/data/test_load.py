@@ -177,9 +177,30 @@ def test_the_target_has_its_categories_in_the_order_of_the_class_list(config):
         assert all((folder / image.file_name).is_file() for image in coco.images)
 
 
-def test_a_target_class_outside_the_list_is_one_line(config):
-    with pytest.raises(BadInput, match="instances_test.json: class 'traffic light' is not in the class list"):
-        load_target(dataclasses.replace(config, classes=CLASSES[:2]))
+def test_of_a_target_with_more_classes_those_of_the_run_stay_with_every_picture(config, export):
+    config = dataclasses.replace(config, classes=CLASSES[:2])
+    whole, part = load_target(dataclasses.replace(config, classes=CLASSES)), load_target(config)
+    assert part.test.images == whole.test.images
+    assert [category.name for category in part.test.categories] == list(CLASSES[:2])
+    assert part.test.annotations == tuple(row for row in whole.test.annotations if row.category_id <= 2)
+    data = load_sources(config, export, SettingConfig(boxes=("real",)), seed=0)
+    assert f"real: objects of other classes are left out: {CLASSES[2]}" in data.notes
+
+
+def test_a_class_that_the_target_does_not_have_is_one_line(config):
+    config = dataclasses.replace(config, classes=(*CLASSES, "potion"))
+    with pytest.raises(BadInput, match="instances_test.json: has no class 'potion'.*SETTING=none"):
+        load_target(config)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 1000])
+def test_a_limit_keeps_some_pictures_of_each_split(config, limit):
+    whole = load_target(config)
+    target = dataclasses.replace(config.target, limit=limit)
+    part = load_target(dataclasses.replace(config, target=target))
+    assert len(part.test.images) == min(limit, len(whole.test.images))
+    assert all(image in whole.train.images for image in part.train.images)
+    assert {row.image_id for row in part.test.annotations} <= {image.id for image in part.test.images}
 
 
 def test_the_embedded_target_and_its_imaginary_set_have_the_same_classes():
