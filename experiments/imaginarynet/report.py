@@ -1,10 +1,11 @@
-"""`report`: one offline page about a generated set, with its contact sheets as files beside it.
+"""`report`: one offline page about a generated set and the detectors that learned, with figures beside it.
 
     python -m experiments.imaginarynet report --config FILE --out DIR --filter DIR --images DIR ...
 
-Kept and rejected pictures of every class, what each threshold would have kept, what each class asked for and
-got, the models and settings behind the pictures, the published results (marked as such), what differs from
-the published settings, times and warnings. It reads what the stages wrote: no model is loaded.
+Of detectors: AP and CorLoc of every arm beside chance, classes, curves, pictures with boxes. Of the set: kept
+and rejected pictures of every class, what each threshold would have kept, the models and settings behind the
+pictures. Then the published results (marked as such), what differs from the published settings, times and
+warnings. A run may have either part, or both. It reads what the stages wrote: no model is loaded.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from experiments.imaginarynet.classes import classes_of, label_of
 from experiments.imaginarynet.config import CONFIG, CONFIGS, ImaginaryNetConfig
 from experiments.imaginarynet.counts import ClassCount, class_counts
+from experiments.imaginarynet.report_detectors import Detectors, read_detectors
 from experiments.imaginarynet.report_plots import (
     class_plot,
     class_trade_off_plot,
@@ -68,54 +70,75 @@ class Sheet:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What the finished stages left."""
+    """What the finished stages left of the set; empty where the run makes none."""
 
     config: ImaginaryNetConfig
     class_names: tuple[str, ...]
     rows: list[Candidate]
     counts: list[ClassCount]
-    pictures: Pictures
+    pictures: Pictures | None  # None: no set
 
 
 def run(ctx: Context) -> None:
     """The stage: read the finished run; write index.html, summary.json, results.csv, classes.csv, sheets/."""
     found = read_run(ctx)
+    detectors = read_detectors(ctx)
     stages = collect(ctx.inputs.values(), stages_of(found.config))
     paper = load_config(CONFIG, CONFIGS / "paper.yaml")
     switches, differences = turned(found.config), deviations(found.config, paper)
-    summary = summarise(ctx.seed, found, stages)
+    summary = {**summarise(ctx.seed, found, stages), "detectors": detectors_summary(detectors)}
     switch_rows, difference_rows = [vars(row) for row in switches], [vars(row) for row in differences]
     write_json(ctx.out / "summary.json", {**summary, "switches": switch_rows, "deviations": difference_rows})
-    (ctx.out / "results.csv").write_text(csv_text(results(found.counts, summary)), encoding="utf-8")
+    set_rows = results(found.counts, summary) if found.pictures else []
+    rows = [*set_rows, *(detectors.results if detectors else [])]
+    (ctx.out / "results.csv").write_text(csv_text(rows), encoding="utf-8")
     (ctx.out / "classes.csv").write_text(csv_text(count.row() for count in found.counts), encoding="utf-8")
     write_page(
         ctx.out / "index.html",
         "report.html",
         folder=HERE / "templates",
-        title=f"ImaginaryNet: imaginary pictures of {len(found.class_names)} classes",
+        title=title_of(found, detectors),
         config=found.config,
         summary=summary,
-        counts=found.counts,
-        class_plot=class_plot(found.counts),
-        examples=examples_of(found.rows),
-        sheets=class_sheets(ctx, found),
-        samples=samples_sheet(ctx),
+        detectors=detectors,
         published=read_published(),
         stages=stages,
         links={stage.name: os.path.relpath(stage.path, ctx.final) for stage in stages},
         main=main_manifest(stages),
         switches=switches,
         deviations=differences,
-        **filter_part(ctx, found),
+        generated=set_part(ctx, found) if found.pictures else None,
     )
     ctx.count("candidates", len(found.rows))
-    ctx.count("sheets", len(found.class_names))
+    ctx.count("sheets", len(found.class_names) if found.pictures else 0)
+    ctx.count("arms", len(detectors.arms) if detectors else 0)
+
+
+def title_of(found: Run, detectors: Detectors | None) -> str:
+    """Of the page."""
+    pictures = f"imaginary pictures of {len(found.class_names)} classes" if found.pictures else None
+    learned = f"detectors on {detectors.target}" if detectors else None
+    return f"ImaginaryNet: {' and '.join(part for part in (pictures, learned) if part)}"
+
+
+def set_part(ctx: Context, found: Run) -> dict[str, Any]:
+    """What the page shows of the set."""
+    return {
+        "counts": found.counts,
+        "class_plot": class_plot(found.counts),
+        "examples": examples_of(found.rows),
+        "sheets": class_sheets(ctx, found),
+        "samples": samples_sheet(ctx),
+        **filter_part(ctx, found),
+    }
 
 
 def read_run(ctx: Context) -> Run:
     """The candidates with their decisions, and their pictures. Raises BadInput for damaged stages."""
     config: ImaginaryNetConfig = ctx.config
     names = classes_of(config)
+    if "filter" not in ctx.inputs:  # the detectors learned from another set, or from real pictures alone
+        return Run(config, names, [], [], None)
     rows = read_shards(ctx.inputs["filter"])
     folders = [folder for name, folder in ctx.inputs.items() if name.partition("-")[0] == "images"]
     counts = class_counts(rows, names, quotas(config, len(names)))
@@ -123,11 +146,20 @@ def read_run(ctx: Context) -> Run:
 
 
 def summarise(seed: int, found: Run, stages: list[StageRecord]) -> dict[str, Any]:
-    """summary.json, without what differs from the published settings."""
+    """summary.json, without detectors and what differs from the published settings."""
+    usage = {
+        "seed": seed,
+        "worker_seconds": sum(stage.wall_seconds for stage in stages),
+        "peak_rss_bytes": max((stage.peak_rss_bytes for stage in stages), default=0),
+    }
+    return {**usage, **(summarise_set(found) if found.pictures else {})}
+
+
+def summarise_set(found: Run) -> dict[str, Any]:
+    """The figures of the set."""
     kept = sum(count.kept for count in found.counts)
     made = len(found.rows)
     return {
-        "seed": seed,
         "backend": found.config.images.backend,
         "embedded": embedded(found.config),
         "threshold": found.config.filter.threshold if found.config.clip.enabled else None,
@@ -144,8 +176,20 @@ def summarise(seed: int, found: Run, stages: list[StageRecord]) -> dict[str, Any
         "models": [vars(model) for model in models_of(found.rows)],
         "params": [{"params": text, "candidates": count} for text, count in params_of(found.rows)],
         "prompt_sources": dict(sources_of(found.rows)),
-        "worker_seconds": sum(stage.wall_seconds for stage in stages),
-        "peak_rss_bytes": max((stage.peak_rss_bytes for stage in stages), default=0),
+    }
+
+
+def detectors_summary(detectors: Detectors | None) -> dict[str, Any] | None:
+    """What summary.json says of detectors: figures of the arms and of chance, in percent."""
+    if detectors is None:
+        return None
+    return {
+        "target": detectors.target,
+        "iou": detectors.iou,
+        "test_pictures": detectors.test_pictures,
+        "train_pictures": detectors.train_pictures,
+        "arms": {arm.name: {k: v for k, v in vars(arm).items() if k != "name"} for arm in detectors.arms},
+        "chance": {row.name: {k: v for k, v in vars(row).items() if k != "name"} for row in detectors.chance},
     }
 
 
@@ -213,6 +257,7 @@ def _sheet(ctx: Context, name: str, file: str, drawn: np.ndarray) -> Sheet:
 
 
 def main_manifest(stages: list[StageRecord]) -> Mapping[str, Any]:
-    """The manifest whose environment the page describes: that of the first round's pictures."""
-    by_name = {stage.name: stage.manifest for stage in stages}
-    return by_name.get(VERBS[1], stages[-1].manifest)
+    """The manifest whose environment the page describes: of the first training, else of the pictures."""
+    trained = [stage.manifest for stage in stages if stage.name.startswith("train-")]
+    drawn = [stage.manifest for stage in stages if stage.name == VERBS[1]]
+    return [*trained, *drawn, stages[-1].manifest][0]

@@ -1,7 +1,8 @@
 """`evaluate-<arm>`: a trained detector on the target set. AP on its test split, CorLoc on its training split.
 
 Writes detections.json (COCO results on the test split), best_train.json (the surest box of each class in
-each training picture), results.json, results.csv, per_class.csv and shown.json (what the report draws).
+each training picture), results.json, results.csv, per_class.csv, shown.json (what the report draws), and
+recall.csv of the proposals on the training split where the detector needs them.
 The target's boxes are read here and nowhere in training of a setting with image-level labels.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.imaginarynet.arms import arm_of_stage
+from experiments.imaginarynet.arms import Arm, arm_of_stage
 from experiments.imaginarynet.detectors.api import Detector, load_detector
 from experiments.imaginarynet.detectors.data.load import load_target
 from experiments.imaginarynet.detectors.detect_all import Item, Many, detect_all, from_book, items_of
@@ -27,6 +28,7 @@ from experiments.imaginarynet.detectors.figures import (
     train_figures,
 )
 from experiments.imaginarynet.detectors.proposals.book import ProposalBook
+from experiments.imaginarynet.detectors.proposals.recall import RECALL, best_overlaps, write_recall
 from suite.datasets import CocoSet, Detections, write_detections
 from suite.manifest import write_json
 from suite.stage import Context
@@ -43,7 +45,11 @@ def run(ctx: Context) -> None:
 
     torch.set_num_threads(ctx.config.evaluate.threads)
     arm = arm_of_stage(ctx.stage.name, ctx.config)
-    detector = load_detector(ctx.inputs[arm.train], ctx.device)
+    measure(ctx, arm, load_detector(ctx.inputs[arm.train], ctx.device))
+
+
+def measure(ctx: Context, arm: Arm, detector: Detector) -> None:
+    """Detect in both splits of the target, and write the tables; see `run`."""
     target = load_target(ctx.config)
     ids = category_ids(detector.class_names, target.test)
     category_ids(detector.class_names, target.train)
@@ -67,6 +73,8 @@ def run(ctx: Context) -> None:
     }
     write_tables(ctx.out, tree, test)
     write_json(ctx.out / SHOWN, shown(test, on_test))
+    if book is not None:
+        write_recall(ctx.out / RECALL, best_overlaps(book, train, target.train_dir))
     ctx.count("detections", len(on_test))
     _tell_empty(ctx, found, best)
 
