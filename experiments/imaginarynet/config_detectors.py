@@ -101,9 +101,9 @@ class ProposalsConfig:
     mode: Literal["fast", "quality"] = "fast"  # of Selective Search: how many segmentations it starts from
     side: int = 0  # pixels of a picture's longer side during the search, smaller ones scaled up; 0: as it is
     min_side: float = 2.0  # pixels of the stored picture; PCL's code: 2, WSDDN's: 20
-    max_proposals: int = 2000  # of a picture, those that the search ranks highest
+    max_proposals: int = 2000  # of a picture, drawn from all that were found
     grid: int = 0  # levels of a coarse grid among them, so that no picture is without; ours
-    seed: int = 0  # of the search's ranking of equals; not the run's, so that runs share what they found
+    seed: int = 0  # of the order of the boxes; not the run's, so that runs share what they found
     files: tuple[str, ...] = ()  # proposals made elsewhere, .mat or .npz; a picture in them is not searched
     shards: int = 8  # the stage's work is cut into so many; no proposal depends on it
 

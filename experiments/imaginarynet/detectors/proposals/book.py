@@ -18,7 +18,9 @@ from suite.arrays import read_arrays, write_arrays
 from suite.errors import BadInput
 
 FILE = "proposals.npz"
-_ARRAYS = {"digests": 1, "offsets": 1, "boxes": 2, "scores": 1}  # name -> dimensions
+_ARRAYS = {  # name -> type and length of a row
+    "digests": ("|S64", ()), "offsets": ("<i8", ()), "boxes": ("<f4", (4,)), "scores": ("<f4", ()),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,15 @@ def write_book(folder: Path, found: Mapping[str, Proposals]) -> Path:
 def _read(path: Path) -> dict[str, np.ndarray]:
     fix = "run the stage `proposals` again"
     arrays = read_arrays(path, fix=fix)
-    wrong = [name for name, ndim in _ARRAYS.items() if name not in arrays or arrays[name].ndim != ndim]
+    wrong = [name for name, form in _ARRAYS.items() if name not in arrays or _form(arrays[name]) != form]
     if wrong:
         raise BadInput(f"is no file of proposals: lacks {', '.join(wrong)}", file=path, fix=fix)
     counts, offsets = np.diff(arrays["offsets"]), arrays["offsets"]
-    fits = len(counts) == len(arrays["digests"]) and (counts >= 0).all() and offsets[0] == 0
+    fits = len(offsets) == len(arrays["digests"]) + 1 and (counts >= 0).all() and offsets[0] == 0
     if not fits or offsets[-1] != len(arrays["boxes"]) or offsets[-1] != len(arrays["scores"]):
         raise BadInput("is no file of proposals: its arrays do not fit together", file=path, fix=fix)
     return arrays
+
+
+def _form(array: np.ndarray) -> tuple[str, tuple[int, ...]]:
+    return array.dtype.str, array.shape[1:]

@@ -9,9 +9,9 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """Boxes where an object of any class may be, the likeliest first.
+    """Boxes where an object of any class may be, those of higher score first.
 
-    Selective Search ranks its boxes and scores none: their scores are 0, as in WSDDN's published code.
+    Selective Search scores none: their scores are 0, as in WSDDN's published code, and their order is drawn.
     """
 
     boxes: np.ndarray  # float32 (R, 4): x1, y1, x2, y2 in pixels of the stored picture, half-open
@@ -29,7 +29,7 @@ class Proposals:
         return len(self.boxes)
 
     def head(self, count: int) -> Proposals:
-        """The likeliest `count`."""
+        """The first `count`."""
         return Proposals(self.boxes[:count], self.scores[:count])
 
     @classmethod

@@ -1,6 +1,8 @@
 """Selective Search (OpenCV's), the filters of the published detectors, a coarse grid and a cap.
 
-Deterministic: one thread, and the generator that orders boxes of equal depth is seeded before each picture.
+Deterministic: OpenCV draws the order of its boxes from the C library's generator, which is the process's own
+and which other libraries share. What it finds is sorted here and put in an order drawn from the settings'
+seed, so that the first N boxes are an even sample of all; one thread.
 Source of the filters: WSDDN drops duplicates and sides below 20 pixels, PCL clips to the picture and drops
 duplicates and sides below 2 (published code of both).
 """
@@ -15,10 +17,12 @@ import numpy as np
 
 from experiments.imaginarynet.detectors.proposals.records import Proposals
 from suite.errors import Missing
+from suite.seeds import item_rng
 
 if TYPE_CHECKING:
     from experiments.imaginarynet.config_detectors import ProposalsConfig
 
+STREAM = "imaginarynet.proposals"
 MIN_SEARCH_SIDE = 8  # pixels: OpenCV's segmentation smooths with a window of about this size
 
 
@@ -102,7 +106,7 @@ def _search(picture: np.ndarray, settings: ProposalsConfig) -> np.ndarray:
     scale = settings.side / max(height, width) if settings.side else 1.0
     size = (max(round(width * scale), MIN_SEARCH_SIDE), max(round(height * scale), MIN_SEARCH_SIDE))
     image = np.ascontiguousarray(picture[..., ::-1])
-    with _one_seeded_thread(settings.seed):
+    with _one_thread():
         if size != (width, height):
             image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
         search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
@@ -113,17 +117,18 @@ def _search(picture: np.ndarray, settings: ProposalsConfig) -> np.ndarray:
         switch[settings.mode]()
         found = np.asarray(search.process(), np.float64).reshape(-1, 4)
     found[:, 2:] += found[:, :2]
+    found = np.unique(found, axis=0)  # in an order of its own
+    found = found[item_rng(settings.seed, STREAM, 0).permutation(len(found))]
     return found * np.tile([width / size[0], height / size[1]], 2)
 
 
 @contextmanager
-def _one_seeded_thread(seed: int) -> Iterator[None]:
-    """OpenCV draws from a generator of the process: seeded here, so that no earlier picture matters."""
+def _one_thread() -> Iterator[None]:
+    """OpenCV on one thread; afterwards on as many as before."""
     import cv2
 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    cv2.setRNGSeed(seed)
     try:
         yield
     finally:
