@@ -24,7 +24,7 @@ from experiments.imaginarynet.learn.torch_loop import fit
 from suite.config import to_tree
 from suite.errors import BadInput
 from suite.manifest import write_json
-from suite.tables import write_table
+from suite.tables import csv_text
 
 if TYPE_CHECKING:
     from suite.stage import Context
@@ -83,7 +83,7 @@ def write_results(
     class_names: tuple[str, ...],
 ) -> None:
     """The detector, its curve and the figures of its training."""
-    write_table(ctx.out / "metrics.csv", rows)
+    (ctx.out / "metrics.csv").write_text(csv_text(rows), encoding="utf-8")
     num_labelled, num_unlabelled = len(learner.pool.labelled), len(learner.pool.unlabelled)
     summary = {
         "kind": kind,

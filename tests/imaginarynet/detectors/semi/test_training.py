@@ -83,6 +83,12 @@ def test_soft_teacher_learns_positions_from_steady_boxes(pool):
     assert math.isfinite(values["loss"])
 
 
+def test_soft_teacher_without_a_box_learns_that_all_is_background(pool):
+    learner = tiny.learner(pool, "soft-teacher", burn_in=0, initial_threshold=1.0)
+    values = dict(zip(learner.losses, learner.step(), strict=True))
+    assert values["loss_unsup_bbox"] == values["pseudo_boxes"] == 0 < values["loss_unsup_rpn_cls"]
+
+
 def test_a_loss_that_is_no_number_names_the_pictures(pool):
     learner = tiny.learner(pool)
     with torch.no_grad():
