@@ -104,12 +104,17 @@ class ProposalsConfig:
     max_proposals: int = 2000  # of a picture, drawn from all that were found
     grid: int = 0  # levels of a coarse grid among them, so that no picture is without; ours
     seed: int = 0  # of the order of the boxes; not the run's, so that runs share what they found
-    files: tuple[str, ...] = ()  # proposals made elsewhere, .mat or .npz; a picture in them is not searched
+    files: tuple[str, ...] = ()  # made elsewhere, .mat or .npz, absolute or below DATA_DIR; not searched anew
     shards: int = 8  # the stage's work is cut into so many; no proposal depends on it
 
     def __post_init__(self) -> None:
         _at_least("proposals", 1, max_proposals=self.max_proposals, shards=self.shards)
         _at_least("proposals", 0, side=self.side, min_side=self.min_side, grid=self.grid, seed=self.seed)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """`files`, absolute."""
+        return tuple(path for path in map(_below_data, self.files) if path is not None)
 
 
 @dataclass(frozen=True)

@@ -180,8 +180,8 @@ def weights_state(config: ImaginaryNetConfig, section: str) -> Any:
 
 def files_state(config: ImaginaryNetConfig) -> list[tuple[str, int | None]]:
     """Names and sizes of the proposals that were made elsewhere; a size of None: there is no such file."""
-    paths = {name: data_path(name) for name in config.proposals.files}
-    return [(name, path.stat().st_size if path.is_file() else None) for name, path in paths.items()]
+    paths = zip(config.proposals.files, config.proposals.paths, strict=True)
+    return [(name, path.stat().st_size if path.is_file() else None) for name, path in paths]
 
 
 def _outside(

@@ -29,7 +29,6 @@ from experiments.imaginarynet.detectors.proposals.records import Proposals
 from experiments.imaginarynet.detectors.proposals.search import keep_inside, selective_search
 from suite.errors import BadInput
 from suite.manifest import WORK, write_json
-from suite.paths import data_path
 from suite.stage import Context
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class Finder:
 
 
 def _externals(settings: ProposalsConfig) -> list[External]:
-    return [read_external(data_path(name)) for name in settings.files]
+    return [read_external(path) for path in settings.paths]
 
 
 def _tell(ctx: Context, finder: Finder, found: dict[str, Proposals], *, num_files: int) -> None:

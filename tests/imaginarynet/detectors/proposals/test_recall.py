@@ -84,18 +84,21 @@ def test_the_plot_reads_what_was_written(tmp_path):
     assert "<svg" in page and "IoU 0.5" in page
 
 
-@pytest.mark.parametrize(("side", "most", "least"), [(144, 300, 0.90), (144, 1000, 0.95), (192, 300, 0.95)])
-def test_the_embedded_target_is_covered_by_the_search_at_these_sides(side, most, least, tmp_path):
+@pytest.mark.parametrize("side", [144, 192])
+def test_the_embedded_target_is_covered_by_the_search_at_these_sides(side, tmp_path):
     pytest.importorskip("cv2", reason="OpenCV is part of the PyTorch toolchain")
     path, images_dir = tabletop_path("train")
     coco = read_coco(path, images_dir=images_dir)
-    images = coco.images[::20]
+    images = coco.images[::25]
     kept = {image.id for image in images}
     annotations = tuple(row for row in coco.annotations if row.image_id in kept)
     part = CocoSet(images, annotations, coco.categories)
     files = [images_dir / image.file_name for image in images]
-    settings = ProposalsConfig(side=side)
-    found = {picture_digest(file): selective_search(read_picture(file), settings) for file in files}
+    found = {
+        picture_digest(file): selective_search(read_picture(file), ProposalsConfig(side=side))
+        for file in files
+    }
     write_book(tmp_path, found)
-    overlaps = best_overlaps(ProposalBook.open(tmp_path), part, images_dir, numbers=(most,))
-    assert overlaps.recall(0.5, most) >= least
+    overlaps = best_overlaps(ProposalBook.open(tmp_path), part, images_dir, numbers=(300, 1000))
+    assert overlaps.recall(0.5, 300) >= 0.90
+    assert overlaps.recall(0.5, 1000) >= 0.95
