@@ -230,7 +230,7 @@ def test_the_proposals_of_a_setting_serve_every_other_one_of_the_same_pictures()
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["classes=[mug,potion]"], "the target tabletop has no class 'potion' to measure on"),
+        (["classes=[mug,sofa]"], "the target tabletop has no class 'sofa' to measure on"),
         (["classes=[mug,cat]", "target.data=voc", "target.root=x"], "the target voc has no class 'mug'"),
     ],
 )
