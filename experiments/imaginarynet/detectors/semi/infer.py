@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from experiments.imaginarynet.config_semi import SemiConfig
 from experiments.imaginarynet.detectors import api
@@ -34,15 +35,39 @@ class SemiDetector:
     @torch.no_grad()
     def detect(self, picture: np.ndarray, proposals: np.ndarray | None = None) -> api.Found:
         """At the one size `test_side`; NMS and the limit per picture are the settings'. See api.Detector."""
+        data, shape = self._prepared(picture)
+        (result,) = self.network.predict(data["inputs"], data["data_samples"], rescale=False)
+        found = result.pred_instances
+        return _found(found.bboxes, found.scores, found.labels, picture.shape[:2], seen=shape)
+
+    @torch.no_grad()
+    def locate(self, picture: np.ndarray, proposals: np.ndarray | None = None) -> api.Found:
+        """For every class the RPN's proposal that its head is surest of, moved by it. See api.Locates."""
+        data, shape = self._prepared(picture)
+        features = self.network.extract_feat(data["inputs"])
+        boxes = self.network.rpn_head.predict(features, data["data_samples"], rescale=False)
+        metas = [sample.metainfo for sample in data["data_samples"]]
+        head = self.network.roi_head
+        (result,) = head.predict_bbox(features, metas, boxes, rcnn_test_cfg=None, rescale=False)
+        labels = torch.arange(len(self.class_names), device=result.scores.device)
+        scores, rows = result.scores[:, : len(labels)].max(dim=0)  # the last column is the background
+        moved = result.bboxes.view(len(result.bboxes), -1, 4)[rows, labels]
+        return _found(moved, scores, labels, picture.shape[:2], seen=shape)
+
+    def _prepared(self, picture: np.ndarray) -> tuple[dict[str, Any], tuple[int, int]]:
+        """The network's input for one picture, and its height and width without padding."""
         pixels = resize(picture, side=self.settings.test_side, max_side=self.settings.max_side)
         nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
-        data = self.pixels(as_inputs([View(0, pixels, *nothing)]))
-        (result,) = self.network.predict(data["inputs"], data["data_samples"], rescale=False)
-        found = result.pred_instances.cpu()
-        size = np.float32([picture.shape[1], picture.shape[0]] * 2)
-        seen = np.float32([pixels.shape[1], pixels.shape[0]] * 2)
-        boxes = np.clip(found.bboxes.numpy() * (size / seen), 0, size)
-        return api.Found(boxes=boxes, scores=found.scores.numpy(), labels=found.labels.numpy())
+        return self.pixels(as_inputs([View(0, pixels, *nothing)])), pixels.shape[:2]
+
+
+def _found(
+    boxes: Tensor, scores: Tensor, labels: Tensor, shape: tuple[int, int], *, seen: tuple[int, int]
+) -> api.Found:
+    """In pixels of a picture of `shape` (height, width), from those of the network's input."""
+    size, of = (np.float32([width, height] * 2) for height, width in (shape, seen))
+    kept = np.clip(boxes.cpu().numpy() * (size / of), 0, size)
+    return api.Found(boxes=kept, scores=scores.cpu().numpy(), labels=labels.cpu().numpy())
 
 
 def load(folder: Path, header: Mapping[str, Any], device: str) -> SemiDetector:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from suite.stage import Context
 
 CHECKPOINT = "state.pt"
+RUN_ONLY = ("save_every", "workers")  # settings that no result depends on
 PLAIN = "faster-rcnn"  # the detector without unlabelled pictures
 
 
@@ -96,10 +97,11 @@ def write_results(
     write_json(ctx.out / "summary.json", summary)
     ctx.count("pictures", num_labelled + num_unlabelled)
     ctx.count("steps", learner.steps)
+    settings = {key: value for key, value in to_tree(learner.settings).items() if key not in RUN_ONLY}
     api.save_detector(
         ctx.out,
         kind=kind,
         class_names=class_names,
-        settings=to_tree(learner.settings),
+        settings=settings,
         state=learner.result().state_dict(),
     )

@@ -51,6 +51,15 @@ def test_a_folder_gives_the_detector_that_was_kept(pool, folder):
     assert np.array_equal(found.boxes, expected.boxes) and np.array_equal(found.scores, expected.scores)
 
 
+def test_locating_tells_one_box_per_class_and_none_surer_is_among_the_detections(folder):
+    detector = api.load_detector(folder, "cpu")
+    best, found = detector.locate(PICTURE), api.surest(detector.detect(PICTURE))
+    assert best.labels.tolist() == [0, 1, 2]
+    assert (best.boxes >= 0).all() and (best.boxes <= [128, 96, 128, 96]).all()
+    for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True):
+        assert best.scores[label] == score and np.allclose(best.boxes[label], box, atol=1e-3)
+
+
 def test_detecting_twice_finds_the_same(folder):
     detector = api.load_detector(folder, "cpu")
     assert np.array_equal(detector.detect(PICTURE).scores, detector.detect(PICTURE).scores)
