@@ -59,10 +59,10 @@ def _bin(place: int, first: int, last: int, size: int, end: int) -> tuple[int, i
 
 def assign_by_loops(
     boxes: Tensor, teacher: Tensor, labels: Tensor, *, fg_iou: float, ignore_iou: float
-) -> tuple[Tensor, Tensor]:
-    """Labels int64 (R,) and weights float32 (R,) of one picture's proposals, as in assign.py.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels, weights and pseudo boxes (R,) of one picture's proposals: the fields of assign.py's Targets.
 
-    Arrays of the host, Python loops over classes and proposals.
+    Lists of the host, Python loops over classes and proposals.
     """
     known, rows, shown = boxes.cpu().tolist(), teacher.detach().cpu().tolist(), labels.cpu().tolist()
     seeds, taken = [], set()
@@ -72,18 +72,19 @@ def assign_by_loops(
             continue
         best = max(free, key=lambda row: rows[row][label])
         taken.add(best)
-        seeds.append((known[best], label, rows[best][label]))
-    found, weights = [0] * len(known), [0.0] * len(known)
+        seeds.append((known[best], label, rows[best][label], best))
+    found, weights, follows = [0] * len(known), [0.0] * len(known), [0] * len(known)
     for row, box in enumerate(known):
-        overlaps = [iou(box, seed) for seed, _, _ in seeds]
+        overlaps = [iou(box, seed[0]) for seed in seeds]
         if not overlaps:
             continue
         nearest = max(range(len(seeds)), key=overlaps.__getitem__)
+        follows[row] = seeds[nearest][3]
         if overlaps[nearest] >= fg_iou:
             found[row] = seeds[nearest][1] + 1
         if overlaps[nearest] >= ignore_iou:
             weights[row] = seeds[nearest][2]
-    return torch.tensor(found, device=boxes.device), torch.tensor(weights, device=boxes.device)
+    return tuple(torch.tensor(one, device=boxes.device) for one in (found, weights, follows))
 
 
 def iou(one: Sequence[float], other: Sequence[float]) -> float:

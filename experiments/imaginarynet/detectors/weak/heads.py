@@ -106,13 +106,17 @@ class Branches(nn.Module):
 
     def forward(self, hidden: Tensor) -> Logits:
         """(R, width) -> the logits of all branches."""
-        return Logits(
-            self.classes(hidden),
-            self.proposals(hidden),
-            tuple(branch(hidden) for branch in self.refinements),
-            None if self.fast_rcnn is None else self.fast_rcnn(hidden),
-            None if self.offsets is None else self.offsets(hidden).unflatten(1, (self.num_classes + 1, 4)),
-        )
+        # One product for all branches: many narrow ones take longer than a wide one.
+        layers = [self.classes, self.proposals, *self.refinements]
+        if self.fast_rcnn is not None:
+            layers += [self.fast_rcnn, self.offsets]
+        kernel, bias = torch.cat([one.weight for one in layers]), torch.cat([one.bias for one in layers])
+        parts = functional.linear(hidden, kernel, bias).split([one.out_features for one in layers], dim=1)
+        count = len(self.refinements)
+        if self.fast_rcnn is None:
+            return Logits(parts[0], parts[1], parts[2 : 2 + count])
+        offsets = parts[-1].unflatten(1, (self.num_classes + 1, 4))
+        return Logits(parts[0], parts[1], parts[2 : 2 + count], parts[-2], offsets)
 
 
 def build_head(backbone: Backbone, settings: WeakConfig) -> FcHead | Res5Head:

@@ -121,7 +121,7 @@ class WeakDetector(nn.Module):
         parts: list[Tensor] = [torch.empty(0)] * len(batch)
         for places in groups.values():
             images = torch.stack([self._normalised(batch[place]["image"]) for place in places])
-            pooled = pool(self.backbone(images), [boxes[place] for place in places], self.settings)
+            pooled = self._pool(self.backbone(images), [boxes[place] for place in places])
             split = pooled.split([len(boxes[place]) for place in places])
             for place, part in zip(places, split, strict=True):
                 parts[place] = part
@@ -130,6 +130,9 @@ class WeakDetector(nn.Module):
             return pooled
         known = torch.cat([item["proposals"].objectness_logits.to(pooled) for item in batch])
         return pooled * (1 + self.settings.score_bias * known)[:, None, None, None]
+
+    def _pool(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
+        return pool(features, boxes, self.settings)
 
     def _normalised(self, image: Tensor) -> Tensor:
         return (image.to(self.pixel_mean) - self.pixel_mean) / self.pixel_std

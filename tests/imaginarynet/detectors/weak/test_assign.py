@@ -82,3 +82,4 @@ def test_it_equals_the_plain_loops(count, num_classes, seed, ignore_iou):
     wanted = assign_by_loops(boxes, teacher, labels, fg_iou=0.5, ignore_iou=ignore_iou)
     assert found.labels.tolist() == wanted[0].tolist()
     assert found.weights.tolist() == pytest.approx(wanted[1].tolist())
+    assert found.seeds.tolist() == wanted[2].tolist()
