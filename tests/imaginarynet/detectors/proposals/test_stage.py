@@ -34,8 +34,8 @@ def job(data, *overrides, out="out", setting="isod", seed=0):
         CONFIG,
         CONFIGS / "tiny.yaml",
         [
-            "proposals.shards=2", f"setting=[{setting}]", f"classes={json.dumps(list(CLASSES))}", "proposals.side=0",
-            "target.limit=null", "target.data=coco", f"target.root={data / 'target'}",
+            f"setting=[{setting}]", f"classes={json.dumps(list(CLASSES))}",
+            "proposals.side=0", "proposals.shards=2", "target.limit=null", "target.data=coco", f"target.root={data / 'target'}",
             f"imaginary.folder={data / 'imaginary'}", *overrides,
         ],
     )  # fmt: skip
