@@ -16,7 +16,7 @@ that neighbours on the machine count little, and wall time on a GPU; the ways ta
 Proposals are drawn, and kept off the right and lower edge, where a crop has other bins than a pooling of
 whole boxes. Reading pictures is no part of it.
 
-Measured on two busy AMD EPYC cores, one thread, with the first command: 3.8 pictures/s plain, 7.2 pooled, 12.5
+Measured on two busy AMD EPYC cores, one thread, first command: 3.8 pictures/s plain, 7.2 pooled, 12.5
 ours (3.2 times); pooling alone 8.2 times, assignment alone 20 times. What is left is the network, above all
 its fully connected layers, which all ways share.
 """
