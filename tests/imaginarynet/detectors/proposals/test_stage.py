@@ -35,7 +35,8 @@ def job(data, *overrides, out="out", setting="isod", seed=0):
         CONFIGS / "tiny.yaml",
         [
             f"setting=[{setting}]", f"classes={json.dumps(list(CLASSES))}",
-            "proposals.side=0", "proposals.shards=2", "target.limit=null", "target.data=coco", f"target.root={data / 'target'}",
+            "proposals.side=0", "proposals.shards=2", "target.limit=null",
+            "target.data=coco", f"target.root={data / 'target'}",
             f"imaginary.folder={data / 'imaginary'}", *overrides,
         ],
     )  # fmt: skip
