@@ -74,6 +74,11 @@ class NoisyLabels:
         ends = [*starts[1:], len(order)]
         return {int(n): order[a:b] for n, a, b in zip(numbers, starts, ends[: len(starts)], strict=True)}
 
+    def of(self, number: int) -> Found:
+        """The boxes of one picture."""
+        rows = self.picture == number
+        return Found(self.boxes[rows], self.scores[rows], self.labels[rows])
+
     def measured(self, *, loss: np.ndarray, sigma: np.ndarray) -> NoisyLabels:
         """The same labels with these figures."""
         return replace(self, loss=loss, sigma=sigma)
@@ -107,6 +112,15 @@ def pseudo_boxes(found: Found, present: Sequence[int] | frozenset[int], threshol
             if threshold is not None:
                 keep[rows[found.scores[rows] > threshold]] = True
     return take(found, np.flatnonzero(keep))
+
+
+def with_former(chosen: Found, former: Found) -> Found:
+    """`chosen`, and the boxes of `former` of every class that `chosen` has none of. Ours.
+
+    So a class that a picture is known to have keeps a box where the detector of a round finds none.
+    """
+    absent = np.flatnonzero(~np.isin(former.labels, chosen.labels))
+    return _joined([chosen, take(former, absent)])
 
 
 def prefer_wholes(chosen: Found, every: Found, *, cover: float, score_ratio: float) -> tuple[Found, int]:
@@ -153,10 +167,14 @@ def overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 def _unique(parts: list[Found]) -> Found:
     """Each (box, class) once, the first of them, in order."""
-    every = Found(
+    every = _joined(parts)
+    _, first = np.unique(np.column_stack([every.boxes, every.labels]), axis=0, return_index=True)
+    return take(every, np.sort(first))
+
+
+def _joined(parts: list[Found]) -> Found:
+    return Found(
         np.concatenate([part.boxes for part in parts]),
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.labels for part in parts]),
     )
-    _, first = np.unique(np.column_stack([every.boxes, every.labels]), axis=0, return_index=True)
-    return take(every, np.sort(first))

@@ -25,7 +25,12 @@ from experiments.imaginarynet.detectors.proposals.book import ProposalBook
 from experiments.imaginarynet.detectors.semi.infer import SemiDetector, torch_device
 from experiments.imaginarynet.detectors.semi.learner import SemiLearner
 from experiments.imaginarynet.detectors.semi.network import build_detector
-from experiments.imaginarynet.detectors.w2n.labels import NoisyLabels, prefer_wholes, pseudo_boxes
+from experiments.imaginarynet.detectors.w2n.labels import (
+    NoisyLabels,
+    prefer_wholes,
+    pseudo_boxes,
+    with_former,
+)
 from experiments.imaginarynet.detectors.w2n.learner import first_learner, round_learner
 from experiments.imaginarynet.detectors.w2n.measure import measured
 from experiments.imaginarynet.detectors.w2n.split import split
@@ -122,7 +127,7 @@ class Job:
         labels = NoisyLabels.load(path)
         if not (labels.clean_cls | labels.clean_reg).any():
             what = f"phase {number}: no box was found for the {len(self.pictures)} pictures"
-            raise BadInput(what, fix="train longer, or lower test_score")
+            raise BadInput(what, fix="look at the detector that it learns from")
         return labels
 
     def _labels(self, number: int, detector: api.Detector, proposals: Proposals | None) -> NoisyLabels:
@@ -141,6 +146,8 @@ class Job:
                 cover, ratio = settings.parts_cover, settings.parts_score
                 chosen, count = prefer_wholes(chosen, every, cover=cover, score_ratio=ratio)
                 replaced += count
+            if self.labels is not None:
+                chosen = with_former(chosen, self.labels.of(picture.id))
             found.append((picture.id, chosen))
         self.ctx.event("labelled", phase=number, boxes=sum(len(one) for _, one in found), replaced=replaced)
         return NoisyLabels.gather(found)

@@ -14,6 +14,7 @@ from experiments.imaginarynet.detectors.w2n.labels import (
     overlap,
     prefer_wholes,
     pseudo_boxes,
+    with_former,
 )
 from suite.errors import BadInput
 
@@ -92,6 +93,16 @@ def test_the_regulariser_never_shrinks_a_box_and_keeps_the_classes(seed):
         assert area(of_class).max() >= area(box)
     again, replaced = prefer_wholes(chosen, every, cover=0.85, score_ratio=1.1)
     assert replaced == 0 or len(again) <= len(chosen)
+
+
+@given(st.integers(0, 10_000), st.frozensets(st.integers(0, 3)))
+def test_a_class_that_is_found_no_more_keeps_the_box_it_had(seed, now):
+    before, after = drawn(seed), pseudo_boxes(drawn(seed + 1), now, None)
+    kept = with_former(after, before)
+    assert set(kept.labels) == set(after.labels) | set(before.labels)
+    assert kept.boxes[: len(after)].tolist() == after.boxes.tolist()
+    for label in set(before.labels) - set(after.labels):
+        assert kept.boxes[kept.labels == label].tolist() == before.boxes[before.labels == label].tolist()
 
 
 def test_the_overlap_of_boxes_that_do_not_touch_is_nothing():

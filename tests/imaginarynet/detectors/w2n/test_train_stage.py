@@ -127,13 +127,11 @@ def test_a_run_that_was_stopped_again_and_again_leaves_the_same_bytes(make):
 
 
 def files(folder):
+    """Bytes of the results; of labels those of their arrays, since an archive has dates."""
     names = "model.safetensors", "detector.json", "metrics.csv", "summary.json"
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name in names} | {
-        path.name: {
-            name: getattr(NoisyLabels.load(path), name).tobytes() for name in ("boxes", "sigma", "loss")
-        }
-        for path in folder.glob("labels-*.npz")
-    }
+    labels = {path.name: NoisyLabels.load(path) for path in folder.glob("labels-*.npz")}
+    arrays = {name: [vars(found)[key].tobytes() for key in vars(found)] for name, found in labels.items()}
+    return {name: (folder / name).read_bytes() for name in names} | arrays
 
 
 def test_what_is_left_is_a_detector_and_the_figures_of_every_phase(make):
