@@ -16,7 +16,7 @@ from experiments.imaginarynet.detectors.semi.batches import as_inputs
 from experiments.imaginarynet.detectors.semi.network import build_detector, build_pixels
 from experiments.imaginarynet.detectors.semi.views import View, resize
 from suite.config import build
-from suite.errors import BadInput
+from suite.errors import Missing
 
 
 class SemiDetector:
@@ -80,7 +80,7 @@ def load(folder: Path, header: Mapping[str, Any], device: str) -> SemiDetector:
 
 
 def torch_device(name: str) -> str:
-    """`cpu` or `cuda`. Raises BadInput for CUDA on a host without."""
+    """`cpu` or `cuda`. Raises Missing for CUDA on a host without a GPU."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise BadInput("--device cuda: no usable GPU", fix="look at `make doctor`, or use --device cpu")
+        raise Missing("--device cuda: no usable GPU", fix="look at `make doctor`, or use --device cpu")
     return name
