@@ -158,6 +158,8 @@ def learned_pictures(summary: Mapping[str, Any]) -> str:
     """How many pictures a training used, from its summary.json."""
     if "sources" in summary:
         return ", ".join(f"{count:,} {name}" for name, count in summary["sources"].items())
+    if "pictures" in summary:
+        return f"{summary['pictures']:,}"
     kinds = {"pictures_labelled": "with boxes", "pictures_unlabelled": "without"}
     return ", ".join(f"{summary[key]:,} {name}" for key, name in kinds.items() if summary.get(key))
 

@@ -21,6 +21,15 @@ SWITCHES = (
     Switch("clip.scale", 100.0, "of the cosine; fixed, not the one that was learned"),
     Switch("filter.policy", "top1", "the highest probability is that of the label, and above the threshold"),
     Switch("replace.rounds", 1, "what the filter rejects is not replaced: classes differ in size"),
+    Switch("proposals.grid", 0, "a picture in which the search finds nothing is left out"),
+    Switch("oicr.refine_start", 0, "refinement begins with the first update, on labels that mean little yet"),
+    Switch("evaluate.max_per_class", 0, "pcl.pytorch keeps all; OICR's Caffe code 40 times the pictures"),
+    Switch("unbiased_teacher.use_image_labels", False, "the class of an imaginary picture is not used"),
+    Switch("w2n.use_image_labels", False, "the published code computes this filter and drops its result"),
+    Switch("w2n.threshold", None, "ours; which boxes become labels is not published"),
+    Switch("w2n.parts", False, "ours, for a regularisation whose formula is not published"),
+    Switch("w2n.per_class", False, "ours; whether the paper ranks within classes is not published"),
+    Switch("w2n.ignore_unclean", False, "ours; else instances that are not trusted count as background"),
 )
 
 

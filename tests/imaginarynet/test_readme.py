@@ -3,11 +3,13 @@
 import re
 import shlex
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
+from experiments.imaginarynet.arms import DETECTORS, auto_detector, fits, pick
 from experiments.imaginarynet.classes import FOLDER, LISTS, classes_of
 from experiments.imaginarynet.cli import CHAIN, COMMANDS, overview
 from experiments.imaginarynet.config import CONFIG, CONFIGS
@@ -17,6 +19,7 @@ from experiments.imaginarynet.report_switches import SWITCHES
 from experiments.imaginarynet.rounds import num_rounds, round_of
 from experiments.imaginarynet.stages import STAGES
 from experiments.imaginarynet.store.manifest import Candidate
+from suite.by_hand import Parser
 from suite.config import load_config, to_tree
 from suite.report.switches import value_of
 
@@ -137,6 +140,54 @@ def test_models_of_paper_scale_are_the_folders_of_the_table():
     for verb in COMMANDS:
         assert verb in README
         assert verb in overview()
+
+
+# --- detectors ---
+
+FIRST_DETECTORS = section("Detectors")
+THEIRS = section("Coming from the repositories of the detectors")
+
+
+def test_the_table_of_detectors_names_all_of_them():
+    named = [cells[0].strip("`") for cells in rows(FIRST_DETECTORS) if len(cells) == 3]
+    assert sorted(named) == sorted(DETECTORS)
+
+
+def test_the_table_of_settings_is_that_of_paper_scale():
+    table = [cells for cells in rows(FIRST_DETECTORS) if len(cells) == 6]
+    assert [cells[0].strip("`") for cells in table] == list(PAPER.settings)
+    for name, labels, boxes, unlabelled, detectors, _ in table:
+        setting = PAPER.settings[name.strip("`")]
+        said = re.sub(r", dealt anew", "", labels)
+        assert said.split(", ") == list(setting.image_labels or ["-"])
+        assert boxes.split(", ") == list(setting.boxes or ["-"])
+        assert unlabelled.split(", ") == list(setting.unlabelled or ["-"])
+        assert ("dealt anew" in labels) == setting.shuffle_labels
+        named = re.findall(r"`([a-z0-9-]+)`", detectors)
+        assert named[0] == auto_detector(setting)
+        assert sorted(named) == sorted(one for one in DETECTORS if fits(one, setting))
+
+
+def test_every_setting_and_detector_that_is_typed_makes_arms():
+    typed = re.findall(r"SETTING=([\w,-]+)(?:.*?DETECTOR=([\w,-]+))?", README)
+    assert len(typed) > 5
+    for settings, detectors in (words for words in typed if words[0] != "none"):
+        assert pick(settings.split(","), (detectors or "auto").split(","), PAPER.settings)
+
+
+def test_the_commands_for_users_of_other_repositories_exist():
+    for words in commands(THEIRS):
+        assert words[0] in COMMANDS
+    for words in (line for line in BASH if line[0] == "predict"):
+        parser = Parser()
+        import_module(f"experiments.imaginarynet.{COMMANDS['predict']}").add_flags(parser)
+        parser.parse(words[1:])
+
+
+def test_variants_that_are_named_are_files():
+    named = re.findall(r"`((?:wsddn|oicr)-[a-z]+)`|variant=([a-z-]+)", README)
+    names = {one or other for one, other in named}
+    assert names == {path.stem for path in (CONFIGS / "weak").glob("*.yaml")}
 
 
 def test_the_class_lists_have_the_numbers_that_are_said():
