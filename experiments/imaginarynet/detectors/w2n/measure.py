@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import suite.compat.mmcv  # noqa: F401
+
+# isort: split
 import numpy as np
 import torch
 from mmdet.structures.bbox import bbox2roi
