@@ -8,7 +8,7 @@ that decide its result: another setting or detector beside an arm leaves what th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -138,8 +138,17 @@ def _imaginary(is_used: bool) -> tuple[str, ...]:
 
 def _section(config: ImaginaryNetConfig, arm: Arm) -> tuple[str, ...]:
     """The settings of the detector, but for those of a run."""
-    names = (field.name for field in fields(getattr(config, arm.section)))
-    return tuple(f"{arm.section}.{name}" for name in names if name not in RUN_ONLY)
+    return tuple(_deciding(getattr(config, arm.section), arm.section))
+
+
+def _deciding(settings: Any, prefix: str) -> Iterator[str]:
+    """W2N's settings hold those of its student."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            yield from _deciding(value, f"{prefix}.{field.name}")
+        elif field.name not in RUN_ONLY:
+            yield f"{prefix}.{field.name}"
 
 
 # --- what lies outside of the settings: data sets and weights of the user ---

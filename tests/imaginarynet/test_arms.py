@@ -202,6 +202,8 @@ def stages_with(*ends, step="train"):
         ("unbiased_teacher.save_every=3", set()),
         ("faster_rcnn.lr=0.5", {"train-supervised-faster-rcnn"}),
         ("w2n.parts_cover=0.5", stages_with("-w2n")),
+        ("w2n.student.lr=0.5", stages_with("-w2n")),
+        ("w2n.student.workers=3", set()),
         ("target.boxed=7", {n for n in keys() if n.startswith(("train-ssod", "train-supervised"))}),
         ("target.test=[val]", {"proposals", *stages_with("", step="evaluate")}),
         ("settings.wsod.shuffle_labels=true", {n for n in keys() if n.startswith("train-wsod-")

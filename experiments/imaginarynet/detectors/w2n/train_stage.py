@@ -25,6 +25,7 @@ from experiments.imaginarynet.detectors.proposals.book import ProposalBook
 from experiments.imaginarynet.detectors.semi.infer import SemiDetector, torch_device
 from experiments.imaginarynet.detectors.semi.learner import SemiLearner
 from experiments.imaginarynet.detectors.semi.network import build_detector
+from experiments.imaginarynet.detectors.semi.train_stage import RUN_ONLY
 from experiments.imaginarynet.detectors.w2n.labels import (
     NoisyLabels,
     prefer_wholes,
@@ -111,7 +112,8 @@ class Job:
         write_json(ctx.out / "summary.json", {**summary, "phases": self.phases, "last": self.rows[-1]})
         ctx.count("pictures", len(self.pictures))
         ctx.count("steps", self.rows[-1]["step"])
-        settings = to_tree(self.settings.student)
+        student = to_tree(self.settings.student).items()
+        settings = {name: value for name, value in student if name not in RUN_ONLY}
         api.save_detector(
             ctx.out, kind="w2n", class_names=self.class_names, settings=settings, state=state,
             extra={"rounds": len(self.settings.rounds)},
@@ -137,6 +139,8 @@ class Job:
         with self._progress(len(items), "labels", number) as after:
             folder = self.ctx.work / f"boxes-{number}"
             many = detect_all(detector, items, proposals, folder=folder, best=is_best, after=after)
+        if many.without_proposals:
+            self.ctx.warn(f"{many.without_proposals} pictures have no proposals, and so no label")
         found, replaced = [], 0
         for picture in self.pictures:
             rows = many.image_ids == picture.id
