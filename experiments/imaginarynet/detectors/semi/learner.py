@@ -105,7 +105,7 @@ class SemiLearner:
             with seeded(self.seed, "unlabelled", self.steps):
                 found, pseudo = self.unlabelled_losses(batch)
             parts |= found
-        summed = {name: _total(value) for name, value in parts.items() if "loss" in name}
+        summed = {name: total_of(value) for name, value in parts.items() if "loss" in name}
         return torch.stack(list(summed.values())).sum(), summed, pseudo
 
     # -- a step -----------------------------------------------------------------------------------------
@@ -183,8 +183,8 @@ def learning_rate(settings: SemiConfig, step: int) -> float:
     return rate
 
 
-def _total(value: Any) -> Tensor:
-    """Losses of several levels come as a list."""
+def total_of(value: Any) -> Tensor:
+    """The scalar of one of mmdet's losses; those of several levels come as a list."""
     return sum(part.mean() for part in value) if isinstance(value, (list, tuple)) else value.mean()
 
 

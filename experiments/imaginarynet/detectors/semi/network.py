@@ -193,7 +193,12 @@ def _rpn_head(settings: SemiConfig) -> dict[str, Any]:
 
 
 def _roi_head(settings: SemiConfig, num_classes: int) -> dict[str, Any]:
-    layer: dict[str, Any] = {"type": "RoIAlign", "output_size": 7, "sampling_ratio": 0}
+    layer: dict[str, Any] = {
+        "type": "RoIAlign",
+        "output_size": 7,
+        "sampling_ratio": settings.roi_samples,
+        "aligned": settings.roi_aligned,
+    }
     if not uses_compiled_mmcv():
         layer["use_torchvision"] = True
     return {
