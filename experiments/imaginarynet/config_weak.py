@@ -67,6 +67,7 @@ class WeakConfig:
     clip_norm: float = 0.0  # of the gradient; 0: not clipped
     # The pictures of training.
     scales: tuple[int, ...] = (480, 576, 688, 864, 1200)  # one is drawn per picture
+    imaginary_scales: tuple[int, ...] = ()  # of imaginary pictures, whose objects fill them; empty: `scales`
     scale_side: Literal["shortest", "longest"] = "shortest"
     max_side: int = 2000  # of the longest side where scale_side is shortest
     flip: bool = True
@@ -154,9 +155,9 @@ class WeakConfig:
         _at_least(1, checkpoint_every=self.checkpoint_every, log_every=self.log_every, max_side=self.max_side)
         if list(self.steps) != sorted(set(self.steps)):
             raise ValueError(f"`steps` is {list(self.steps)}; the updates must grow")
-        for name in ("scales", "test_scales"):
+        for name in ("scales", "test_scales", "imaginary_scales"):
             sides = getattr(self, name)
-            if not sides or min(sides) < 32:
+            if min(sides, default=32 if name == "imaginary_scales" else 0) < 32:
                 raise ValueError(f"`{name}` is {list(sides)}; name sides of at least 32 pixels")
         if min(self.pixel_std) <= 0:
             raise ValueError(f"`pixel_std` is {list(self.pixel_std)}; each must be above 0")

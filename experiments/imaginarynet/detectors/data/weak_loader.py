@@ -113,7 +113,7 @@ class _Maker:
         picture, is_mirrored = self.pictures[place], copy == 1
         rng = item_rng(self.seed, VIEW_STREAM, position)
         pixels = read_picture(picture.file)
-        size = self._draw_size(pixels, rng)
+        size = self._draw_size(picture, pixels, rng)
         labels = torch.zeros(self.num_classes)
         labels[sorted(picture.labels)] = 1
         image = views.as_channels(
@@ -129,9 +129,12 @@ class _Maker:
             "image_labels": labels,
         }
 
-    def _draw_size(self, pixels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    def _draw_size(
+        self, picture: ImageLabelled, pixels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[int, int]:
         settings, (height, width) = self.settings, pixels.shape[:2]
-        side = settings.scales[rng.integers(len(settings.scales))]
+        scales = (picture.source == "imaginary" and settings.imaginary_scales) or settings.scales
+        side = scales[rng.integers(len(scales))]
         return views.scaled_size(
             height, width, side=side, which=settings.scale_side, max_side=settings.max_side
         )
