@@ -107,11 +107,12 @@ class _Reader:
             return None
         pictures: list[Picture] = []
         for name in names:
+            before = self.num_read
             for found in self._sets(name, level):
                 pictures += self._records(found, level, name)
-        if not pictures:
-            what = f"no picture in {' and '.join(names)}"
-            raise BadInput(what, fix="set target.unlabelled, lower target.boxed, or choose another setting")
+            if self.num_read == before:
+                fix = "set target.unlabelled, lower target.boxed, or choose another setting"
+                raise BadInput(f"no picture in {name}", fix=fix)
         return Source("+".join(names), level, self.class_names, tuple(pictures))
 
     def _sets(self, name: SourceName, level: Level) -> list[read.PictureSet]:

@@ -113,8 +113,9 @@ def test_boxes_come_with_their_classes_in_the_order_of_the_class_list(config, ex
 
 
 @pytest.mark.parametrize("boxed", [None, 8])
-def test_an_empty_unlabelled_set_is_one_line(config, export, boxed):
-    setting = SettingConfig(boxes=("real",), unlabelled=("real-unlabelled",))
+@pytest.mark.parametrize("beside", [(), ("imaginary",)])
+def test_an_empty_unlabelled_set_is_one_line(config, export, boxed, beside):
+    setting = SettingConfig(boxes=("real",), unlabelled=(*beside, "real-unlabelled"))
     with pytest.raises(BadInput, match="no picture in real-unlabelled; set target.unlabelled"):
         load_sources(with_target(config, boxed=boxed), export, setting, seed=0)
 
