@@ -22,7 +22,7 @@ pytestmark = [
 ]
 KILLS = 3
 # With weights of random numbers one class has nearly all: a low threshold lets a second round begin.
-SETTINGS = ("num=6", "replace.threshold=0.2", "filter.threshold=0.2", "diffusion.steps=1")
+SETTINGS = ("setting=[]", "num=6", "replace.threshold=0.2", "filter.threshold=0.2", "diffusion.steps=1")
 
 
 @pytest.fixture(scope="session")
