@@ -6,6 +6,7 @@ Not here: the arithmetic of views (test_views.py) and the rules for labels (test
 import itertools
 import json
 from dataclasses import replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,6 +146,15 @@ def test_scales_are_drawn_per_picture_and_boxes_go_along(data, book):
         np.testing.assert_allclose(row["proposals"].proposal_boxes.tensor, wanted, atol=1e-4)
 
 
+def test_imaginary_pictures_may_have_scales_of_their_own(data, book):
+    one, *others = data.image_labels.pictures
+    mixed = replace(one, source="real"), *others
+    mixed = replace(data, image_labels=replace(data.image_labels, pictures=mixed))
+    rows = list(itertools.chain(*first(mixed, book, 6, scales=(64,), imaginary_scales=(32, 40))))
+    widths = {(row["image_id"] == one.id, row["image"].shape[2]) for row in rows}
+    assert widths == {(True, 64), (False, 32), (False, 40)}
+
+
 def test_the_longest_side_is_bounded_where_the_shortest_is_scaled(data, book):
     rows = first(data, book, 3, scale_side="shortest", scales=(48,), max_side=50)
     assert {tuple(row["image"].shape[1:]) for row in itertools.chain(*rows)} == {(38, 50)}
@@ -233,7 +243,5 @@ def test_a_picture_that_nobody_searched_is_one_line(data, tmp_path):
 
 
 def test_other_levels_are_refused(data, book):
-    from dataclasses import replace
-
     with pytest.raises(BadInput, match="no pictures with image-level labels"):
         weak_batches(replace(data, image_labels=None), book, settings(), seed=0, first_step=0)
