@@ -6,7 +6,6 @@ Not here: the arithmetic of views (test_views.py) and the rules for labels (test
 import itertools
 import json
 from dataclasses import replace
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,16 +121,6 @@ def test_proposals_are_all_there_in_an_order_of_the_pass(data, book):
         assert sorted(order) == list(range(NUM_PROPOSALS))
         orders.append(tuple(order))
     assert len(set(orders)) == len(orders)
-
-
-def test_imaginary_pictures_may_have_scales_of_their_own(data, book):
-    def sides(source):
-        pictures = tuple(replace(one, source=source) for one in data.image_labels.pictures)
-        renamed = replace(data, image_labels=replace(data.image_labels, pictures=pictures))
-        batches = first(renamed, book, 3, imaginary_scales=(64,), scales=(32,))
-        return {max(row["image"].shape[1:]) for row in itertools.chain(*batches)}
-
-    assert sides("imaginary") == {64} and sides("real") == {32}
 
 
 def test_scales_are_drawn_per_picture_and_boxes_go_along(data, book):
