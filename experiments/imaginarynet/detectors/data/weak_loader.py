@@ -73,8 +73,9 @@ def weak_batches(
     (Instances with proposal_boxes in pixels of `image` and objectness_logits, the book's scores),
     image_labels (float32 (C,), 0 or 1). With `settings.flip` the mirrored copies of the whole set are items
     of their own (Fast R-CNN); pictures of the source "imaginary" take their scale from
-    `settings.imaginary_scales` where that names some. Batch b depends on (seed, b) alone, whatever the `workers` (None: as the
-    settings say).
+    `settings.imaginary_scales` where that names some. Batch b depends on (seed, b) alone, whatever the
+    `workers` (None: as the settings say).
+
     Raises BadInput for a picture that does not decode or was not searched; pictures without a proposal must
     be left out before (`with_proposals`).
     """
