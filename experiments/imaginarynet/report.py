@@ -92,7 +92,9 @@ def run(ctx: Context) -> None:
     set_rows = results(found.counts, summary) if found.pictures else []
     rows = [*set_rows, *(detectors.results if detectors else [])]
     (ctx.out / "results.csv").write_text(csv_text(rows), encoding="utf-8")
-    (ctx.out / "classes.csv").write_text(csv_text(count.row() for count in found.counts), encoding="utf-8")
+    if found.pictures:
+        rows = (count.row() for count in found.counts)
+        (ctx.out / "classes.csv").write_text(csv_text(rows), encoding="utf-8")
     write_page(
         ctx.out / "index.html",
         "report.html",

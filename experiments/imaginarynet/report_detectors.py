@@ -26,7 +26,7 @@ from experiments.imaginarynet.detectors.data.load import Target, load_target
 from experiments.imaginarynet.detectors.data.records import picture_digest
 from experiments.imaginarynet.detectors.figures import percent
 from experiments.imaginarynet.detectors.proposals.book import ProposalBook
-from experiments.imaginarynet.detectors.proposals.recall import best_overlaps, recall_plot, recall_rows
+from experiments.imaginarynet.detectors.proposals.recall import RECALL, recall_plot
 from experiments.imaginarynet.report_pictures import PictureRow, picture_rows
 from suite.datasets import CocoImage
 from suite.errors import BadInput
@@ -34,10 +34,9 @@ from suite.manifest import read_json
 from suite.metrics.voc import corloc, voc_ap
 from suite.report.plots import lines
 from suite.stage import Context
-from suite.tables import csv_text, read_csv
+from suite.tables import read_csv
 
 CHANCE = {"random": "random proposal", "largest": "largest proposal", "centre": "centre box"}
-RECALL = "recall.csv"
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Detectors:
 
 
 def read_detectors(ctx: Context) -> Detectors | None:
-    """The parts of the page; None where the run has no arm. Writes recall.csv where there are proposals.
+    """The parts of the page; None where the run has no arm. Copies recall.csv where there are proposals.
 
     Raises BadInput where a table is missing.
     """
@@ -110,7 +109,7 @@ def read_detectors(ctx: Context) -> Detectors | None:
         ap_rows=class_table(tables, "voc07_ap"),
         corloc_rows=class_table(tables, "corloc"),
         curves=[loss_plot(arm.name, read_csv(ctx.inputs[arm.train] / "metrics.csv")) for arm in arms],
-        recall=recall_part(ctx.out, target, book),
+        recall=recall_part(ctx.out, [ctx.inputs[arm.evaluate] for arm in arms]),
         pictures=picture_rows(target, shown),
         columns=["objects", *shown],
         results=[*joined_results(ctx, arms), *chance_results(chance)],
@@ -198,13 +197,16 @@ def proposals_of(book: ProposalBook | None, folder: Path) -> ProposalsOf | None:
     return of
 
 
-def recall_part(out: Path, target: Target, book: ProposalBook | None) -> Markup | None:
-    """The plot of recall on the target's training pictures; its table is written beside the page."""
-    if book is None:
+def recall_part(out: Path, folders: Sequence[Path]) -> Markup | None:
+    """The plot of what proposals cover of the target's training pictures; its table is copied to the page.
+
+    folders: of the evaluations; those of detectors that judge proposals have the same table.
+    """
+    tables = [folder / RECALL for folder in folders if (folder / RECALL).is_file()]
+    if not tables:
         return None
-    rows = recall_rows(best_overlaps(book, target.train, target.train_dir))
-    (out / RECALL).write_text(csv_text(rows), encoding="utf-8")
-    return recall_plot(read_csv(out / RECALL))
+    (out / RECALL).write_bytes(tables[0].read_bytes())
+    return recall_plot(read_csv(tables[0]))
 
 
 # --- classes and curves ---

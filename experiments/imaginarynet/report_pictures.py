@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from experiments.imaginarynet.detectors.data.load import Target
 from experiments.imaginarynet.detectors.data.records import read_picture
 from suite.metrics.iou import xywh_to_xyxy
-from suite.report.draw import contact_row, draw_annotations, jpeg_uri
+from suite.report.draw import draw_annotations, jpeg_uri
 
 CELL = 280  # pixels of one drawing on the page
 MIN_WIDTH = 480  # before it is scaled to its cell: captions stay legible
 PER_ROW = 4
+GAP = 4  # pixels
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,7 @@ def _drawn(target: Target, image_id: int, found: Sequence[Mapping[str, Any]]) ->
     names = [target.test.category_by_id[one.category_id].name for one in objects]
     cells = [draw_annotations(picture, boxes=boxes, captions=names, min_width=MIN_WIDTH)]
     cells += [drawn_boxes(picture, row) for row in found]
-    rows = [cells[start : start + PER_ROW] for start in range(0, len(cells), PER_ROW)]
-    return PictureRow(image.file_name, jpeg_uri(_stacked([contact_row(row, cell=CELL) for row in rows])))
+    return PictureRow(image.file_name, jpeg_uri(tiled(cells)))
 
 
 def drawn_boxes(picture: np.ndarray, row: Mapping[str, Any]) -> np.ndarray:
@@ -57,11 +58,13 @@ def drawn_boxes(picture: np.ndarray, row: Mapping[str, Any]) -> np.ndarray:
     return draw_annotations(picture, boxes=boxes, captions=captions, min_width=MIN_WIDTH)
 
 
-def _stacked(rows: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
-    """Rows of pictures, one below the other, filled up with white."""
-    width = max(row.shape[1] for row in rows)
-    padded = [
-        np.pad(row, ((0, gap if place else 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)
-        for place, row in enumerate(reversed(rows))
-    ]
-    return np.concatenate(padded[::-1])
+def tiled(cells: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures of one size, uint8 (h, w, 3), scaled to CELL pixels of width, PER_ROW of them side by side."""
+    height = round(CELL * cells[0].shape[0] / cells[0].shape[1])
+    columns, rows = min(len(cells), PER_ROW), -(-len(cells) // PER_ROW)
+    sheet = Image.new("RGB", (columns * (CELL + GAP) - GAP, rows * (height + GAP) - GAP), (255, 255, 255))
+    for place, cell in enumerate(cells):
+        row, column = divmod(place, PER_ROW)
+        small = Image.fromarray(cell).resize((CELL, height), Image.Resampling.BICUBIC)
+        sheet.paste(small, (column * (CELL + GAP), row * (height + GAP)))
+    return np.asarray(sheet)

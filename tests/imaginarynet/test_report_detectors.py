@@ -85,6 +85,7 @@ def test_a_page_of_detectors_alone_is_whole_and_speaks_of_no_set(made):
     assert "pictures kept" not in text
     assert "This run trains no detector" not in text
     assert not (ctx.out / "sheets").exists()
+    assert not (ctx.out / "classes.csv").exists()
     assert "oicr.iterations" in text  # among what differs from the published settings
 
 
@@ -177,16 +178,24 @@ def test_settings_are_said_in_words(setting, words):
     assert report_detectors.learned_from(setting) == words
 
 
-def test_only_pictures_that_every_arm_has_are_drawn_and_columns_are_folded_into_rows(tmp_path):
+def test_only_pictures_that_every_arm_has_are_drawn(tmp_path):
     target = blob_target(tmp_path)
     row = {"file_name": "1.png", "boxes": [[1, 1, 9, 9]], "scores": [0.5], "labels": ["mug"]}
     shown = {f"arm{k}": [{**row, "image_id": 1}] for k in range(4)}
     shown["arm0"] = [*shown["arm0"], {**row, "image_id": 2}]
     assert [one.file_name for one in report_pictures.picture_rows(target, shown)] == ["1.png"]
-    stacked = report_pictures._stacked([np.zeros((5, 9, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)])
-    assert stacked.shape == (14, 9, 3)
-    assert stacked[-1, -1].tolist() == [255, 255, 255]
-    assert stacked[-1, 0].tolist() == [0, 0, 0]
+
+
+def test_drawings_stand_side_by_side_and_fold_into_rows():
+    cells = [np.full((30, 40, 3), value, np.uint8) for value in (10, 20, 30, 40, 50)]
+    cell, gap = report_pictures.CELL, report_pictures.GAP
+    sheet = report_pictures.tiled(cells)
+    assert sheet.shape == (2 * 210 + gap, 4 * (cell + gap) - gap, 3)
+    middles = [sheet[105, column * (cell + gap) + 140, 0] for column in range(4)]
+    assert middles == [10, 20, 30, 40]
+    assert sheet[210 + gap + 105, 140, 0] == 50
+    assert sheet[210 + gap + 105, cell + gap + 140, 0] == 255
+    assert report_pictures.tiled(cells[:2]).shape == (210, 2 * cell + gap, 3)
 
 
 def test_the_surest_box_is_drawn_last():
