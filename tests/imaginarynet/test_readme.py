@@ -175,13 +175,20 @@ def test_every_setting_and_detector_that_is_typed_makes_arms():
         assert pick(settings.split(","), (detectors or "auto").split(","), PAPER.settings)
 
 
-def test_the_commands_for_users_of_other_repositories_exist():
-    for words in commands(THEIRS):
-        assert words[0] in COMMANDS
-    for words in (line for line in BASH if line[0] == "predict"):
-        parser = Parser()
-        import_module(f"experiments.imaginarynet.{COMMANDS['predict']}").add_flags(parser)
-        parser.parse(words[1:])
+DETECTOR_COMMANDS = [
+    words for words in (*commands(THEIRS), *BASH) if words[0] in ("predict", "import-checkpoint")
+]
+
+
+@pytest.mark.parametrize("words", DETECTOR_COMMANDS, ids=" ".join)
+def test_the_flags_of_the_commands_for_detectors_are_understood(words):
+    parser = Parser()
+    import_module(f"experiments.imaginarynet.{COMMANDS[words[0]]}").add_flags(parser)
+    parser.parse(words[1:])
+
+
+def test_users_of_other_repositories_are_told_both_commands():
+    assert {words[0] for words in commands(THEIRS)} == {"predict", "import-checkpoint"}
 
 
 def test_variants_that_are_named_are_files():
