@@ -127,6 +127,16 @@ def test_the_table_of_scales_says_what_the_files_say():
         assert said["pixels, DALL-E mini / diffusion"].endswith(f"/ {config.diffusion.size}")
         is_tiny = config.dalle_mini.model == config.clip.model == config.diffusion.model == "embedded-tiny"
         assert said["models"].startswith("embedded-tiny") == is_tiny
+        limit = f", {config.target.limit} of each split" if config.target.limit else ""
+        assert said["real pictures (`target.data`)"] == f"{config.target.data}{limit}"
+        assert {said["backbone of WSDDN and OICR"]} == {config.wsddn.backbone, config.oicr.backbone}
+        for settings in (
+            config.unbiased_teacher,
+            config.soft_teacher,
+            config.faster_rcnn,
+            config.w2n.student,
+        ):
+            assert said["backbone of the others, width"] == f"{settings.backbone}, {settings.width}"
 
 
 def test_models_of_paper_scale_are_the_folders_of_the_table():
