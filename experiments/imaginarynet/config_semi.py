@@ -35,6 +35,8 @@ class SemiConfig:
     rpn_positive: float = 0.25  # at most this share of them on objects
     roi_batch: int = 512
     roi_positive: float = 0.25
+    roi_aligned: bool = True  # RoIAlign half a cell up and left, as detectron2 has it; torchvision's is not
+    roi_samples: int = 0  # a side of each of its bins; 0: as many as cells
     focal_gamma: float = 1.5  # of the classification of proposals; 0: cross-entropy
     # supervised training
     steps: int = 180_000
@@ -81,7 +83,7 @@ class SemiConfig:
         _at_least(1, measure_every=self.measure_every, save_every=self.save_every, max_side=self.max_side)
         _at_least(0, lr=self.lr, weight_decay=self.weight_decay, warmup=self.warmup, burn_in=self.burn_in)
         _at_least(1, threads=self.threads)
-        _at_least(0, workers=self.workers)
+        _at_least(0, workers=self.workers, roi_samples=self.roi_samples)
         _at_least(0, clip_norm=self.clip_norm, focal_gamma=self.focal_gamma, jitter_scale=self.jitter_scale)
         _at_least(0, unlabelled_weight=self.unlabelled_weight, max_box_deviation=self.max_box_deviation)
         for name in ("rpn_positive", "roi_positive", "momentum", "warmup_factor", "ema", "threshold",
