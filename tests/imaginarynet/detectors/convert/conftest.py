@@ -1,0 +1,5 @@
+"""These tests make checkpoints, for which they need PyTorch."""
+
+import pytest
+
+pytest.importorskip("torch", reason="checkpoints are PyTorch's")
