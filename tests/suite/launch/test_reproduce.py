@@ -5,6 +5,7 @@ cleaning.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -49,6 +50,21 @@ def test_a_second_call_starts_nothing_and_says_so(finished):
     assert code == EXIT_OK
     assert output.startswith("toy, scale tiny, seed 0: nothing to do, all 3 stages are up to date")
     assert (keys(finished), finished.notes()) == (before, notes)
+
+
+@pytest.mark.slow
+def test_without_a_name_every_system_that_is_not_done_is_brought_up_to_date(finished):
+    home = finished.root / "experiments/toy"
+    shutil.copytree(home, home.with_name("toy_two"))
+    for path in home.with_name("toy_two").rglob("*.*"):
+        if path.suffix in (".py", ".smk"):
+            path.write_text(re.sub(r"\btoy\b", "toy_two", path.read_text()))
+    words = ["suite", "reproduce", *REPRODUCE[3:]]
+    code, output = finished.run(*words)
+    assert code == EXIT_OK, output
+    assert output.startswith("toy, scale tiny, seed 0: nothing to do")
+    assert "toy-two, scale tiny, seed 0: done in" in output
+    assert finished.run(*words)[1].count("nothing to do, all 3 stages are up to date") == 2
 
 
 @pytest.mark.slow
