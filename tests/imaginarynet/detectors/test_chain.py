@@ -16,7 +16,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not are_here(), reason="needs the environments of detectron2 and jax"),
 ]
-KILLS = 2
 ARMS = ("setting=[wsod, ssod, supervised]", "detector=[auto, w2n]")
 SHORT = (
     "oicr={iterations: 8, checkpoint_every: 2, log_every: 2, scales: [64], test_scales: [64]}",
@@ -64,13 +63,15 @@ def test_the_same_seed_gives_the_same_detector_whatever_the_workers(finished, tm
     again = beside(finished, tmp_path, "train-wsod-oicr")
     again = replace(again, overrides=(*again.overrides, "oicr.workers=0"))
     again.must("train-wsod-oicr")
-    assert again.outputs("train-wsod-oicr") == finished.outputs("train-wsod-oicr")
+    ours, theirs = again.outputs("train-wsod-oicr"), finished.outputs("train-wsod-oicr")
+    for name in ("model.safetensors", "metrics.csv", "summary.json"):  # the other files name the workers
+        assert ours[f"train-wsod-oicr/{name}"] == theirs[f"train-wsod-oicr/{name}"]
 
 
 def checkpoints(chain, name):
     """What an unfinished training has kept, with the time of its last change."""
     found = (path for path in (chain.folder / f"{name}.part").rglob("*") if path.is_file())
-    return {(path.name, path.stat().st_mtime_ns) for path in found if path.suffix == ".pt"}
+    return {(path.name, path.stat().st_mtime_ns) for path in found if path.name.startswith("state")}
 
 
 def wait_for_checkpoint(chain, name, process, before):
@@ -78,10 +79,12 @@ def wait_for_checkpoint(chain, name, process, before):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("name", ["train-wsod-oicr", "train-ssod-unbiased-teacher", "train-wsod-w2n"])
-def test_killed_behind_a_checkpoint_it_ends_as_the_undisturbed_one(finished, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "kills"), [("train-wsod-oicr", 2), ("train-ssod-unbiased-teacher", 1), ("train-wsod-w2n", 1)]
+)
+def test_killed_behind_a_checkpoint_it_ends_as_the_undisturbed_one(finished, tmp_path, name, kills):
     chain, dice = beside(finished, tmp_path, name), random.Random(name)
-    for _ in range(KILLS):
+    for _ in range(kills):
         before, process = checkpoints(chain, name), chain.start(name)
         wait_for_checkpoint(chain, name, process, before)
         time.sleep(dice.uniform(0, 0.2))
@@ -91,8 +94,8 @@ def test_killed_behind_a_checkpoint_it_ends_as_the_undisturbed_one(finished, tmp
     assert chain.outputs(name) == finished.outputs(name)
 
 
-@pytest.mark.parametrize("name", ["train-wsod-oicr", "train-ssod-unbiased-teacher"])
-def test_sigterm_ends_a_training_and_the_same_command_goes_on(finished, tmp_path, name):
+def test_sigterm_ends_a_training_and_the_same_command_goes_on(finished, tmp_path):
+    name = "train-wsod-oicr"
     chain = beside(finished, tmp_path, name)
     process = chain.start(name)
     wait_for_checkpoint(chain, name, process, set())
@@ -109,7 +112,7 @@ def test_proposals_depend_on_no_shard(finished, tmp_path):
         from experiments.imaginarynet.detectors.proposals.book import ProposalBook
 
         book = ProposalBook.open(chain.folder / "proposals")
-        return {digest: (found.boxes.tobytes(), found.scores.tobytes()) for digest, found in book.items()}
+        return {digest: (book[digest].boxes.tobytes(), book[digest].scores.tobytes()) for digest in book}
 
     other = replace(finished, folder=tmp_path, overrides=(*finished.overrides, "proposals.shards=3"))
     other.must("proposals")
