@@ -19,8 +19,8 @@ SIDE, CLASSES, COLOURS = 64, ("red", "blue"), ((220, 30, 30), (30, 30, 220))
 SETTINGS = WeakConfig(
     weights="random", depth=4, freeze=0, pooling="roi_align", pool_size=2, fc=(32,), dropout=0.0,
     channel_order="rgb", pixel_mean=(120.0, 120.0, 120.0), pixel_std=(60.0, 60.0, 60.0), lr=0.01,
-    refine_lr=10.0, clip_norm=10.0, iterations=40, steps=(), batch=4, iter_size=1, log_every=20, scales=(SIDE,),
-    test_scales=(SIDE,), dedup=False,
+    refine_lr=10.0, clip_norm=10.0, iterations=60, steps=(), batch=4, iter_size=1, log_every=20,
+    scales=(SIDE,), test_scales=(SIDE,), dedup=False,
 )  # fmt: skip
 
 
