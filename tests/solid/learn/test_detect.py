@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import numpy as np
@@ -23,6 +22,8 @@ from suite.config import dump
 from suite.datasets.masks import decode
 from suite.errors import BadInput
 from suite.provenance import ROOT
+from tests.forked import run_forked
+from tests.solid.learn.pretrain.runs import FRAMEWORK
 from tests.solid.learn.stores import colour, textured
 
 
@@ -56,8 +57,7 @@ def queries(tmp_path):
 
 def run(*words, cwd):
     line = [sys.executable, "-m", "experiments.solid", "detect", *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return run_forked(line, preload=FRAMEWORK, cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 def test_a_folder_of_views_is_one_query_and_a_picture_is_another(queries):

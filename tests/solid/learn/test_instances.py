@@ -118,7 +118,7 @@ def test_the_stage_measures_seen_and_unseen_models(learnt):
     assert summary["retrieval"]["unseen_boxes"] > 0
     assert 0 <= summary["retrieval"]["unseen_fresh_top1"] <= 1
     assert len(read_csv(folder / "results.csv")) == 12
-    again = learnt.must("again", verb="instances")
+    again = learnt.must("again", verb="instances", fresh=True)
     assert (again / "predictions.json").read_bytes() == (folder / "predictions.json").read_bytes()
 
 

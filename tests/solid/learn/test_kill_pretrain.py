@@ -24,7 +24,7 @@ SETTINGS = (
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     run = Run(tmp_path_factory.mktemp("run"), *SETTINGS)
-    run.must("undisturbed")
+    run.must("undisturbed", fresh=True)
     return run
 
 

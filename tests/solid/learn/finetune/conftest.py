@@ -9,6 +9,6 @@ def finished(tmp_path_factory):
     from tests.solid.learn.finetune.runs import Run
 
     run = Run(tmp_path_factory.mktemp("finetune"))
-    run.must("finetune")
-    run.must("evaluate")
+    run.must("finetune", fresh=True)
+    run.must("evaluate", fresh=True)
     return run

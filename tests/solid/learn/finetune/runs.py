@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ from experiments.solid.config import SolidConfig
 from experiments.solid.learn.engine.checkpoint import save_model
 from experiments.solid.learn.pretrain.lazy import lazy_pretrain, make
 from suite.config import load_config
+from tests.forked import run_forked
 from tests.solid.learn.coco_sets import write_target_set
+from tests.solid.learn.pretrain.runs import FRAMEWORK
 
 ROOT = Path(__file__).resolve().parents[4]
 TINY = ROOT / "experiments/solid/configs/tiny.yaml"
@@ -53,11 +56,18 @@ class Run:
             line += ["--finetune", str(self.folder / "finetune")]
         return [*line, *words]
 
-    def __call__(self, verb: str, *words: str, out: str | None = None) -> subprocess.CompletedProcess:
+    def __call__(
+        self, verb: str, *words: str, out: str | None = None, fresh: bool = False
+    ) -> subprocess.CompletedProcess:
+        """Run it, `fresh` in an interpreter of its own."""
         line = self.command(verb, *words, out=out)
+        if not fresh:
+            return run_forked(line, preload=FRAMEWORK, cwd=ROOT, env=os.environ)
         return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    def must(self, verb: str, *words: str, out: str | None = None) -> subprocess.CompletedProcess:
-        done = self(verb, *words, out=out)
+    def must(
+        self, verb: str, *words: str, out: str | None = None, fresh: bool = False
+    ) -> subprocess.CompletedProcess:
+        done = self(verb, *words, out=out, fresh=fresh)
         assert done.returncode == 0, done.stderr[-3000:]
         return done

@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 from experiments.solid.store.schema import StoreLayout
+from tests.forked import run_forked
 from tests.solid.learn.stores import LAYOUT, write_store
 
 ROOT = Path(__file__).resolve().parents[4]
 TINY = ROOT / "experiments/solid/configs/tiny.yaml"
 STAGES = ("clean", "targets", "queries", "check")
+FRAMEWORK = ("suite.compat.detectron2", "detectron2.engine", "detectron2.modeling")
 ENVIRONMENT = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
 
 
@@ -53,11 +55,16 @@ class Run:
         line += ["--pretrain", str(self.folder / "pretrain")] if verb == "instances" else []
         return [*line, "--out", str(self.folder / out)]
 
-    def __call__(self, out: str, *overrides: str, **how: int | str) -> subprocess.CompletedProcess:
+    def __call__(
+        self, out: str, *overrides: str, fresh: bool = False, **how: int | str
+    ) -> subprocess.CompletedProcess:
+        """Run it, `fresh` and ranks in interpreters of their own."""
         line = self.command(out, *overrides, **how)
+        if not fresh and "ranks" not in how:
+            return run_forked(line, preload=FRAMEWORK, cwd=ROOT, env=ENVIRONMENT)
         return subprocess.run(line, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
-    def must(self, out: str, *overrides: str, **how: int | str) -> Path:
+    def must(self, out: str, *overrides: str, **how: bool | int | str) -> Path:
         """Run it, expect success; returns the finished folder."""
         done = self(out, *overrides, **how)
         assert done.returncode == 0, done.stderr[-3000:]

@@ -22,7 +22,7 @@ OUTPUTS = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     made = Run(tmp_path_factory.mktemp("run"))
-    made.must("pretrain")
+    made.must("pretrain", fresh=True)
     return made
 
 
