@@ -18,6 +18,7 @@ from suite.reproduce import build_image
 from suite.runs import choose, folder_setting
 
 QUICK_TESTS = ("lint", "suite")  # environments of tox.ini that are no toolchain's
+LONG_TESTS = ("detectron2", "tensorflow")  # these start first: a core would wait for the last one
 
 
 def toolchains() -> list[str]:
@@ -177,7 +178,7 @@ def test(parts: Sequence[str]) -> int:
     quick = [part for part in wanted if part in QUICK_TESTS]
     if quick and (code := call([*tox, "run", "-q", "-e", ",".join(quick)])) != EXIT_OK:
         return code
-    others = [part for part in wanted if part not in quick]
+    others = sorted((part for part in wanted if part not in quick), key=lambda part: part not in LONG_TESTS)
     if not others:
         return EXIT_OK
     return call([*tox, "run-parallel", "-q", "--parallel-no-spinner", "-e", ",".join(others)])
