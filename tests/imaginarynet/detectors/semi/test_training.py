@@ -109,10 +109,3 @@ def test_the_rate_warms_up_linearly_and_falls_at_the_named_steps():
     chosen = tiny.settings(lr=0.5, warmup=4, warmup_factor=0.2, decay_steps=(10, 20))
     found = [learning_rate(chosen, step) for step in (0, 2, 4, 9, 10, 20)]
     assert found == pytest.approx([0.1, 0.3, 0.5, 0.5, 0.05, 0.005])
-
-
-@pytest.mark.slow
-def test_the_loss_of_a_few_pictures_falls(pool):
-    learner = tiny.learner(pool, "faster-rcnn", ema=0.0, steps=80, decay_steps=(), lr=0.05, sides=(48,))
-    losses = [learner.step()[0] for _ in range(80)]
-    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
