@@ -16,12 +16,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not are_here(), reason="needs the environments of detectron2 and jax"),
 ]
-ARMS = ("setting=[wsod, ssod, supervised]", "detector=[auto, w2n]")
+ARMS = ("setting=[wsod, ssod]", "detector=[auto, w2n]")
 SHORT = (
     "oicr={iterations: 8, checkpoint_every: 2, log_every: 2, scales: [64], test_scales: [64]}",
     "unbiased_teacher={steps: 6, burn_in: 3, save_every: 2, measure_every: 2}",
 )
-TRAINED = ("train-wsod-oicr", "train-wsod-w2n", "train-ssod-unbiased-teacher", "train-supervised-faster-rcnn")
+TRAINED = ("train-wsod-oicr", "train-wsod-w2n", "train-ssod-unbiased-teacher")
 MEASURED = [name.replace("train-", "evaluate-") for name in TRAINED]
 
 
