@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,11 +59,13 @@ DOCKERFILES = [name for name in TRACKED if Path(name).name == "Dockerfile"]
 LOCKS = [name for name in TRACKED if name.endswith(".lock")]
 
 
+@cache
 def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def imports(name: str, *, top_level: bool = False) -> set[str]:
+@cache
+def imports(name: str, *, top_level: bool = False) -> frozenset[str]:
     """Full names of the modules that a file imports; with `top_level`, only those imported when it is."""
     tree = ast.parse(text(name))
     found = set()
@@ -70,10 +74,10 @@ def imports(name: str, *, top_level: bool = False) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+    return frozenset(found)
 
 
-def packages(names: set[str]) -> set[str]:
+def packages(names: Collection[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
