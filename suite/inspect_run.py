@@ -58,7 +58,10 @@ def bootstrap() -> ModuleType:
 @cache
 def lock_pins(toolchain: str) -> dict[str, str]:
     """Package -> version of a toolchain's cpu lock (what decides an output is the same in both)."""
-    text = bootstrap().recipe(toolchain, "cpu").lock.read_text(encoding="utf-8")
+    recipe = bootstrap().recipe(toolchain, "cpu")
+    text = "\n".join(
+        lock.read_text(encoding="utf-8") for lock in (recipe.lock, recipe.nodeps) if lock is not None
+    )
     return {
         normal(name): version for name, version in re.findall(r"^([\w.\-]+)==([^\s;\\]+)", text, flags=re.M)
     }
