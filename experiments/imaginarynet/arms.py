@@ -23,6 +23,7 @@ SEMI = ("unbiased-teacher", "soft-teacher")  # learn from boxes and from picture
 DETECTORS = (*WEAK, "w2n", *SEMI, "faster-rcnn")
 AUTO = "auto"
 STEPS = ("train", "evaluate")
+RUN_ONLY = ("checkpoint_every", "save_every", "workers")  # detectors' settings that no result depends on
 SETTING_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 

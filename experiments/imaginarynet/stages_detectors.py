@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.imaginarynet.arms import SEMI, WEAK, Arm, arms_of, trained_arms
+from experiments.imaginarynet.arms import RUN_ONLY, SEMI, WEAK, Arm, arms_of, trained_arms
 from experiments.imaginarynet.classes import class_names, classes_of, label_of
 from experiments.imaginarynet.config import ImaginaryNetConfig
 from experiments.imaginarynet.stage_maker import make_stage
@@ -31,7 +31,6 @@ MMDET = (*TORCH, "mmdet", "mmengine")
 MEASURES = (*TORCH, "pycocotools")
 TRAIN_SPLITS = ("train", "limit")
 SPLITS = ("data", "root", *TRAIN_SPLITS, "test")
-RUN_ONLY = ("checkpoint_every", "save_every", "workers")  # settings of a run that no result depends on
 RUNS = dict.fromkeys(WEAK, "weak") | {"w2n": "w2n"} | dict.fromkeys((*SEMI, "faster-rcnn"), "semi")
 SUMMARIES = {
     "wsddn": "WSDDN, from the labels of pictures",
@@ -196,7 +195,10 @@ def files_state(config: ImaginaryNetConfig) -> list[tuple[str, int | None]]:
 def _outside(
     config: ImaginaryNetConfig, *, imaginary: bool = False, section: str | None = None, files: bool = False
 ) -> Any:
+    # What a detector is of; where it learns from this run's set, the state of that names the classes.
+    is_named = section is None or (imaginary and config.imaginary.path is None)
     return {
+        **({} if is_named else {"classes": list(class_names(config.classes))}),
         **({"proposals": files_state(config)} if files else {}),
         "target": target_state(config),
         "imaginary": imaginary_state(config) if imaginary else None,

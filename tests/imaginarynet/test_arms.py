@@ -10,6 +10,7 @@ from experiments.imaginarynet.flags import parser_of, settings_of
 from experiments.imaginarynet.stages import stages_of
 from suite.config import load_config
 from suite.errors import BadInput
+from suite.inspect_run import lock_pins, normal
 from suite.launch.relay import toolchain_of
 
 IMAGE_LABELS = ("isod", "isod-shuffled", "wsod-real", "wsod")
@@ -214,6 +215,23 @@ def stages_with(*ends, step="train"):
 )  # fmt: skip
 def test_a_setting_changes_the_stages_that_it_decides(override, stages):
     assert changed(override) == stages
+
+
+def test_the_state_of_a_stage_is_told_from_versions_that_the_locks_pin():
+    """`mmdet` stands in the lock of packages without dependencies."""
+    for stage in stages_of(load(ALL, EVERY)).values():
+        assert {normal(name) for name in stage.decides} <= lock_pins(stage.toolchain).keys()
+
+
+def test_other_classes_train_every_arm_anew_whether_or_not_it_uses_the_run_s_own_set(tmp_path):
+    trained = {name for name in keys() if name.startswith("train-")}
+    assert trained <= changed("classes=[mug,chair]")
+    other = [f"imaginary.folder={tmp_path}", "setting=[isod,wsod-real,supervised]"]
+    one, two = (
+        {n: s.outside(c) for n, s in stages_of(c).items() if n.startswith("train-")}
+        for c in (load(*other), load(*other, "classes=[mug,chair]"))
+    )
+    assert len(one) == 3 and all(one[name] != two[name] for name in one)
 
 
 def test_an_arm_beside_others_is_no_reason_to_train_those_anew():

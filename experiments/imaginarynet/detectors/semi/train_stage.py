@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from experiments.imaginarynet.arms import arm_of_stage
+from experiments.imaginarynet.arms import RUN_ONLY, arm_of_stage
 from experiments.imaginarynet.config_semi import SemiConfig
 from experiments.imaginarynet.detectors import api
 from experiments.imaginarynet.detectors.data.load import load_sources
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from suite.stage import Context
 
 CHECKPOINT = "state.pt"
-RUN_ONLY = ("save_every", "workers")  # settings that no result depends on
 PLAIN = "faster-rcnn"  # the detector without unlabelled pictures
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.imaginarynet.arms import Arm, arm_of_stage
+from experiments.imaginarynet.arms import RUN_ONLY, Arm, arm_of_stage
 from experiments.imaginarynet.config_w2n import W2NConfig, W2NRound
 from experiments.imaginarynet.detectors import api
 from experiments.imaginarynet.detectors.data.load import load_sources
@@ -25,7 +25,6 @@ from experiments.imaginarynet.detectors.proposals.book import ProposalBook
 from experiments.imaginarynet.detectors.semi.infer import SemiDetector, torch_device
 from experiments.imaginarynet.detectors.semi.learner import SemiLearner
 from experiments.imaginarynet.detectors.semi.network import build_detector
-from experiments.imaginarynet.detectors.semi.train_stage import RUN_ONLY
 from experiments.imaginarynet.detectors.w2n.labels import (
     NoisyLabels,
     prefer_wholes,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from experiments.imaginarynet.arms import arm_of_stage
+from experiments.imaginarynet.arms import RUN_ONLY, arm_of_stage
 from experiments.imaginarynet.detectors.api import save_detector
 from experiments.imaginarynet.detectors.data.load import load_sources
 from experiments.imaginarynet.detectors.data.weak_loader import weak_batches, with_proposals
@@ -65,7 +65,7 @@ def run(ctx: Context) -> None:
         ctx.out,
         kind=arm.detector,
         class_names=data.class_names,
-        settings=to_tree(settings),
+        settings={name: value for name, value in to_tree(settings).items() if name not in RUN_ONLY},
         state=model.state_dict(),
         extra={"arm": arm.name, "updates": learner.steps},
     )
