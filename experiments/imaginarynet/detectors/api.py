@@ -72,8 +72,9 @@ class Detector(Protocol):
     def detect(self, picture: np.ndarray, proposals: np.ndarray | None) -> Found:
         """What it finds in `picture`, uint8 (H, W, 3) RGB.
 
-        proposals: float32 (R, 4), x1, y1, x2, y2 in pixels of the picture; None where `needs_proposals` is
-        False. Detections of a class are already rid of near-duplicates (NMS) and capped as published.
+        proposals: float32 (R, 4), x1, y1, x2, y2 in pixels of the picture, or (R, 5) with their scores behind
+        (for `score_bias`; 0 without them); None where `needs_proposals` is False. Detections of a class are
+        already rid of near-duplicates (NMS) and capped as published.
         """
 
 

@@ -20,7 +20,7 @@ from suite.datasets import CocoSet, Detections
 from suite.errors import BadInput
 
 CHUNK = 50  # pictures of one file: a kill costs no more
-Proposals = Callable[[Path], np.ndarray]  # file of a picture -> float32 (R, 4) boxes to judge
+Proposals = Callable[[Path], np.ndarray]  # file of a picture -> float32 (R, 5) boxes to judge, scores last
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def from_book(book: Mapping) -> Proposals:
     """Proposals of a picture's file from a ProposalBook. Raises BadInput where the book lacks it."""
 
     def of(file: Path) -> np.ndarray:
-        return book[picture_digest(file)].boxes
+        return book[picture_digest(file)].scored()
 
     return of
 

@@ -165,14 +165,14 @@ def search_settings(folder: Path) -> ProposalsConfig:
     return load_config(CONFIG, path).proposals if path.is_file() else ProposalsConfig()
 
 
-ProposalsOf = Callable[[Path, np.ndarray], np.ndarray]  # file, uint8 (H, W, 3) -> float32 (R, 4)
+ProposalsOf = Callable[[Path, np.ndarray], np.ndarray]  # file, uint8 (H, W, 3) -> float32 (R, 5)
 
 
 def searched(settings: ProposalsConfig) -> ProposalsOf:
     """Selective Search on each picture."""
     from experiments.imaginarynet.detectors.proposals.search import selective_search
 
-    return lambda file, picture: selective_search(picture, settings).boxes
+    return lambda file, picture: selective_search(picture, settings).scored()
 
 
 def proposals_of(given: Path) -> ProposalsOf:
@@ -180,9 +180,11 @@ def proposals_of(given: Path) -> ProposalsOf:
 
     Boxes are clipped to their picture; a picture that is not among them has none. Raises BadInput.
     """
+    from experiments.imaginarynet.config_detectors import ProposalsConfig
     from experiments.imaginarynet.detectors.proposals.book import ProposalBook
     from experiments.imaginarynet.detectors.proposals.external import read_external
-    from experiments.imaginarynet.detectors.proposals.search import filter_boxes
+    from experiments.imaginarynet.detectors.proposals.records import Proposals
+    from experiments.imaginarynet.detectors.proposals.search import keep_inside
 
     if given.is_dir():
         book = ProposalBook.open(given)
@@ -194,9 +196,10 @@ def proposals_of(given: Path) -> ProposalsOf:
 
     def of(file: Path, picture: np.ndarray) -> np.ndarray:
         found = find(picture_digest(file), file.name)
-        boxes = np.zeros((0, 4), np.float32) if found is None else found.boxes
+        found = Proposals.of(np.zeros((0, 4))) if found is None else found
         height, width = picture.shape[:2]
-        return filter_boxes(boxes, height=height, width=width, min_side=MIN_SIDE)
+        settings = ProposalsConfig(min_side=MIN_SIDE, max_proposals=max(1, len(found)))  # all of them
+        return keep_inside(found, settings, height=height, width=width)[0].scored()
 
     return of
 

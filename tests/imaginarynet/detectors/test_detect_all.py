@@ -62,7 +62,7 @@ def test_a_detector_that_judges_proposals_gets_those_of_its_picture(items, tmp_p
     detector = BlobDetector(needs_proposals=True)
     book = blob_book(items[0].file.parent)
     detect_all(detector, items, from_book(book), folder=tmp_path / "work")
-    assert [boxes.shape for boxes in detector.seen] == [(2, 4)] * 4
+    assert [boxes.shape for boxes in detector.seen] == [(2, 5)] * 4
 
 
 def test_a_picture_without_proposals_is_counted_and_has_no_detection(items, tmp_path, monkeypatch):

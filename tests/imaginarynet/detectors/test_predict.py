@@ -155,7 +155,7 @@ def test_given_proposals_reach_the_detector_clipped_and_pictures_without_are_lef
         detector = BlobDetector(needs_proposals=True)
         _, lines = command("--proposals", str(given), fake=detector, out=f"from-{given.name}")
         assert len(detector.seen) == 3
-        assert detector.seen[0].tolist() == [[0, 0, 16, 16], [0, 4, 32, 28]]
+        assert detector.seen[0].tolist() == [[0, 0, 16, 16, 0], [0, 4, 32, 28, 0]]
         assert lines[-1] == "left out: deep/3.png: no proposals"
 
 

@@ -33,8 +33,9 @@ class External:
     by_digest: Mapping[str, Proposals]
 
     def find(self, digest: str, name: str) -> Proposals | None:
-        """Those of a picture, by its digest or else by its name without suffix."""
-        return self.by_digest.get(digest) or self.by_name.get(PurePath(name).stem)
+        """Those of a picture, by its digest or else by its name without suffix; None: it is not there."""
+        found = self.by_digest.get(digest)
+        return self.by_name.get(PurePath(name).stem) if found is None else found
 
 
 def read_external(path: Path) -> External:

@@ -32,6 +32,10 @@ class Proposals:
         """The first `count`."""
         return Proposals(self.boxes[:count], self.scores[:count])
 
+    def scored(self) -> np.ndarray:
+        """float32 (R, 5): x1, y1, x2, y2, score, as detectors take them (api.Detector)."""
+        return np.column_stack([self.boxes, self.scores])
+
     @classmethod
     def of(cls, boxes: np.ndarray, scores: np.ndarray | None = None) -> Proposals:
         """From boxes (R, 4) of any number type, with scores (R,) or 0."""

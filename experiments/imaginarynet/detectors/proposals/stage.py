@@ -88,7 +88,8 @@ class Finder:
 
     def find(self, digest: str, file: Path) -> Proposals:
         """Those of `file`, whose digest is `digest`; none where it does not decode."""
-        given = next(filter(None, (one.find(digest, file.name) for one in self.externals)), None)
+        found = (one.find(digest, file.name) for one in self.externals)
+        given = next((one for one in found if one is not None), None)  # an empty one is given, too
         try:
             if given is None:
                 return self.cache.get(digest, lambda: selective_search(read_picture(file), self.settings))

@@ -39,7 +39,8 @@ from detectron2.structures import Boxes, Instances
 class WeakPredictor:
     """A detector of api.Detector's kind, which locates, too.
 
-    Proposals that come without scores count as scored 0, as WSDDN does with those of Selective Search.
+    Proposals that come without scores, as (R, 4), count as scored 0, as WSDDN does with those of Selective
+    Search; a fifth column are theirs (`score_bias`).
     """
 
     needs_proposals = True
@@ -85,21 +86,22 @@ class WeakPredictor:
         passes = [self._look(picture, known, view) for view in self.views]
         boxes, scores = merge(passes, reduction=self.settings.test_reduce)
         if boxes.ndim == 2:  # the proposals themselves, without the rounding of their views
-            boxes = torch.from_numpy(known).to(boxes.device)
+            boxes = torch.from_numpy(np.ascontiguousarray(known[:, :4])).to(boxes.device)
         return boxes, scores
 
     def _look(self, picture: np.ndarray, proposals: np.ndarray, view: View) -> tuple[Tensor, Tensor]:
         """One pass: boxes in pixels of the picture, and scores."""
         settings, old = self.settings, picture.shape[:2]
         size = views.scaled_size(*old, side=view.scale, which=settings.test_side, max_side=settings.max_side)
-        boxes = views.scaled_boxes(proposals, old, size)
+        boxes = views.scaled_boxes(proposals[:, :4], old, size)
+        known = proposals[:, 4] if proposals.shape[1] > 4 else np.zeros(len(boxes), np.float32)
         boxes = views.mirrored_boxes(boxes, size[1]) if view.flip else boxes
         kept = back = np.arange(len(boxes))
         if settings.dedup:
             kept, back = views.distinct(boxes, settings.stride)
         instances = Instances(size)
         instances.proposal_boxes = Boxes(torch.from_numpy(boxes[kept]))
-        instances.objectness_logits = torch.zeros(len(kept))
+        instances.objectness_logits = torch.from_numpy(known[kept])
         image = views.as_channels(views.resized(picture, size), order=settings.channel_order, flip=view.flip)
         (found,) = self.model.scores([{"image": torch.from_numpy(image), "proposals": instances}])
         rows = torch.from_numpy(back).to(found.scores.device)

@@ -128,6 +128,22 @@ def test_given_proposals_take_the_place_of_the_search(data):
     assert counts["proposals outside of the picture"] == counts["pictures with given proposals"] == 1
 
 
+@pytest.mark.parametrize("by", ["names", "digests"])
+def test_a_picture_that_a_given_file_has_no_box_for_is_not_searched(data, by):
+    file = data / "target/train/1.png"
+    key = {"names": "1.png", "digests": picture_digest(file)}[by]
+    write_arrays(
+        data / "given.npz",
+        **{by: np.array([key])},
+        offsets=np.array([0, 0]),
+        boxes=np.zeros((0, 4), np.float32),
+    )
+    job(data, f"proposals.files=[{data / 'given.npz'}]").run()
+    assert ProposalBook.open(data / "out").is_empty(picture_digest(file))
+    counts = manifest_of(data)["counts"]
+    assert counts["pictures without proposals"] == counts["pictures with given proposals"] == 1
+
+
 def test_another_file_of_given_proposals_is_another_result(data):
     before = job(data, f"proposals.files=[{data / 'given.npz'}]").key
     (data / "given.npz").write_bytes(b"something")

@@ -6,6 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+import suite.compat.detectron2  # noqa: F401
+
+# isort: split
+from detectron2.structures import Boxes, Instances
+
 from experiments.imaginarynet.config_weak import WeakConfig
 from experiments.imaginarynet.detectors.api import Locates, load_detector, save_detector
 from experiments.imaginarynet.detectors.weak.infer import WeakPredictor
@@ -158,3 +163,21 @@ def test_a_folder_of_another_network_is_refused(tmp_path):
     )  # fmt: skip
     with pytest.raises(BadInput, match="does not fit the network"):
         load_detector(tmp_path, "cpu")
+
+
+def test_scores_of_proposals_count_in_a_test_as_in_training():
+    detector = make(replace(WSDDN, score_bias=10.0, test_scales=(48,), test_flip=False, dedup=False))
+    given = np.linspace(0, 1, len(BOXES), dtype=np.float32)
+    _, plain = detector.score(PICTURE, BOXES)
+    _, zero = detector.score(PICTURE, np.column_stack([BOXES, np.zeros(len(BOXES), np.float32)]))
+    boxes, scored = detector.score(PICTURE, np.column_stack([BOXES, given]))
+    assert torch.equal(plain, zero) and not torch.allclose(plain, scored)
+    assert boxes.numpy().tolist() == BOXES.tolist()
+    instances = Instances(PICTURE.shape[:2])
+    instances.proposal_boxes, instances.objectness_logits = (
+        Boxes(torch.from_numpy(BOXES)),
+        torch.from_numpy(given),
+    )
+    image = torch.from_numpy(PICTURE.transpose(2, 0, 1)[::-1].copy())  # BGR, as these settings have it
+    (wanted,) = detector.model.scores([{"image": image, "proposals": instances}])
+    assert torch.allclose(scored, wanted.scores, atol=1e-6)
