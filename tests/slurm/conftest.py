@@ -1,4 +1,4 @@
-"""One Slurm for all tests of this folder, and checkouts that submit to it."""
+"""One Slurm for all tests of this folder (for each worker of pytest), and checkouts that submit to it."""
 
 from __future__ import annotations
 

@@ -86,8 +86,8 @@ def install() -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Consecutive ports on which nothing listens."""
-    for first in range(23000 + os.getpid() % 5000, 33000, count):
+    """Consecutive ports on which nothing listens; engines that start at the same moment look elsewhere."""
+    for first in range(23000 + 97 * os.getpid() % 5000, 33000, count):
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(first, first + count):

@@ -104,7 +104,7 @@ def test_a_task_takes_several_shards_and_the_throttle_holds(cluster):
 
 def test_a_killed_launcher_leaves_the_job_and_the_next_one_waits_for_it(cluster):
     numbers(cluster)
-    words = launch_words(cluster, "make-squares", "pause=1")
+    words = launch_words(cluster, "make-squares", "pause=2")  # longer than three commands of a busy machine
     process = cluster.start(*words)
     job = submitted(cluster)
     wait_until(lambda: begun(cluster))
