@@ -8,6 +8,7 @@ network.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -57,13 +58,20 @@ class Machine:
 
 @pytest.fixture(scope="session")
 def tarball() -> Path:
-    """The root file system, made on first use."""
-    if TARBALL.is_file():
-        return TARBALL
+    """The root file system, made on first use; by one worker of pytest if there are several."""
+    TARBALL.parent.mkdir(exist_ok=True)
+    with TARBALL.with_suffix(".lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not TARBALL.is_file():
+            make_tarball()
+    return TARBALL
+
+
+def make_tarball() -> None:
+    """Into TARBALL, by debootstrap, which is installed if need be."""
     if shutil.which("debootstrap") is None:
         subprocess.run(["apt-get", "update", "-qq"], check=True)
         apt_install("debootstrap")
-    TARBALL.parent.mkdir(exist_ok=True)
     folder = TARBALL.with_suffix(".part")
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run(
@@ -74,7 +82,6 @@ def tarball() -> Path:
     subprocess.run(["tar", "-C", folder, "-cf", unfinished, "."], check=True)
     unfinished.rename(TARBALL)
     shutil.rmtree(folder)
-    return TARBALL
 
 
 @pytest.fixture
