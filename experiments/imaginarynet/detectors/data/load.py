@@ -124,9 +124,9 @@ class _Reader:
             if dropped:
                 self.notes.append(f"real: objects of other classes are left out: {', '.join(dropped)}")
             return [self._boxed_part(found)[0]] if level == "boxes" else [found]
-        rest = [target_splits(target, target.unlabelled)] if target.unlabelled else []
+        rest = [target_splits(target, target.unlabelled, labels=False)] if target.unlabelled else []
         if target.boxed is not None:
-            rest.insert(0, self._boxed_part(target_splits(target, target.train))[1])
+            rest.insert(0, self._boxed_part(target_splits(target, target.train, labels=False))[1])
         return rest
 
     def _records(self, found: read.PictureSet, level: Level, name: str) -> Sequence[Picture]:

@@ -41,10 +41,12 @@ def read_coco_set(path: Path, images_dir: Path, *, labels: bool = True) -> Pictu
     line of `suite.datasets.read_coco` (duplicate ids, a missing picture, ...).
     """
     tree = read_json(path, leave_out="segmentation")
+    if not labels and isinstance(tree, dict):
+        tree = {**tree, "annotations": []}
     if not _is_coco(tree) or (labels and not _is_image_level(tree)):
         coco = coco_from_tree(tree, path, images_dir=images_dir)
         return PictureSet(coco, images_dir, path)
-    rows = _without_boxes(tree) if labels else []
+    rows = _without_boxes(tree)
     coco = coco_from_tree(
         {**tree, "annotations": rows}, path, images_dir=images_dir, require_annotations=labels
     )

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from experiments.imaginarynet.config_detectors import TargetConfig
 
 
-def target_splits(target: TargetConfig, splits: Sequence[str]) -> PictureSet:
+def target_splits(target: TargetConfig, splits: Sequence[str], *, labels: bool = True) -> PictureSet:
     """Some splits as one set; file names are relative to the folder above all of them.
 
+    `labels=False`: for their pictures alone; a COCO file need not have annotations.
     Raises BadInput where a split is unknown or does not read, Missing where the embedded set is gone.
     """
-    return joined([_limited(split_of(target, split), target.limit) for split in splits])
+    return joined([_limited(split_of(target, split, labels=labels), target.limit) for split in splits])
 
 
 def real_set(
@@ -39,15 +40,15 @@ def real_set(
     return replace(found, coco=coco), dropped
 
 
-def split_of(target: TargetConfig, split: str) -> PictureSet:
+def split_of(target: TargetConfig, split: str, *, labels: bool = True) -> PictureSet:
     """One split. voc: `VOC2007/trainval`. coco: annotations/instances_<split>.json and <split>/."""
     if target.data == "tabletop":
         path, images_dir = tabletop_path(split)
-        return read_coco_set(path, images_dir)
+        return read_coco_set(path, images_dir, labels=labels)
     root = target.folder
     assert root is not None  # as TargetConfig has checked
     if target.data == "coco":
-        return read_coco_set(root / "annotations" / f"instances_{split}.json", root / split)
+        return read_coco_set(root / "annotations" / f"instances_{split}.json", root / split, labels=labels)
     year, _, name = split.partition("/")
     if not name:
         raise BadInput(f"split {split!r} of target.data: voc", fix="write it as VOC2007/trainval")

@@ -125,6 +125,18 @@ def test_further_splits_are_unlabelled_beside_what_boxed_leaves(config, export):
     assert sum(p.source == "real-unlabelled" for p in data.unlabelled.pictures) == 5 + 3
 
 
+@pytest.mark.parametrize("annotations", [[], None, [{"id": "none of COCO's"}]])
+def test_unlabelled_real_pictures_need_no_annotation(config, export, annotations):
+    content = tree([(71, CLASSES[0]), (72, CLASSES[0])])
+    content["annotations"] = annotations
+    if annotations is None:
+        del content["annotations"]
+    coco_folder(config.target.folder, content, "more")
+    data = load_sources(with_target(config, unlabelled=("more",), boxed=None), export, SSOD, seed=0)
+    found = [p.file.stem for p in data.unlabelled.pictures if p.source == "real-unlabelled"]
+    assert found == ["71", "72"]
+
+
 def test_more_boxed_pictures_than_there_are_is_one_line(config, export):
     with pytest.raises(BadInput, match="target.boxed is 9, there are 8 pictures; set it to 8 or less"):
         load_sources(with_target(config, boxed=9), export, SUPERVISED, seed=0)
