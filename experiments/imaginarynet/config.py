@@ -104,6 +104,9 @@ class ImaginaryNetConfig:
         for name in self.settings:
             if not SETTING_NAME.fullmatch(name):
                 raise ValueError(f"`settings` has {name!r}; need small letters, digits and single hyphens")
+        for name in ("soft_teacher", "faster_rcnn"):
+            if getattr(self, name).use_image_labels:
+                raise ValueError(f"`{name}.use_image_labels` has no effect; it is of unbiased_teacher alone")
         arms = pick(self.setting, self.detector, self.settings)  # raises where they do not fit
         sources = {source for arm in arms for source in self.settings[arm.setting].sources}
         if "imaginary" in sources and self.imaginary.folder is None and "coco" not in self.export.formats:

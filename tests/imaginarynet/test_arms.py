@@ -103,6 +103,7 @@ def test_a_setting_of_the_users_is_one_as_any_other():
             ["oicr.variant=tensorflow"],
             "`oicr.variant` is 'tensorflow'; choose one of oicr-caffe",
         ),
+        (["soft_teacher.use_image_labels=true"], "has no effect; it is of unbiased_teacher alone"),
         (["oicr.variant=wsddn-midn"], "`oicr.variant` is 'wsddn-midn'"),
     ],
 )

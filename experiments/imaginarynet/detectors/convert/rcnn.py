@@ -37,6 +37,7 @@ HEAD = "roi_head.bbox_head"
 # COCO's category ids have gaps; torchvision's classes are these ids, 91 with the background.
 COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 COCO_IDS = tuple(number for number in range(1, 91) if number not in COCO_GAPS)
+TEST_SIDE, VOC_CLASSES = 800, 20  # shorter side in a test; of Unbiased Teacher's VOC configs 600, our default
 ANCHORS = "torchvision rounds its anchors to whole pixels, ours are not: boxes differ by parts of a pixel"
 
 
@@ -151,6 +152,8 @@ def _finish(
     num_classes = len(tensor_of(renamed, f"{HEAD}.fc_cls.bias")) - 1
     check_classes(given, num_classes, class_names)
     settings = settings_of(renamed, is_torchvision=form == TORCHVISION)
+    if not (form.startswith(UBTEACHER) and num_classes == VOC_CLASSES):
+        settings = replace(settings, test_side=TEST_SIDE)
     own = build_detector(settings, num_classes=num_classes).state_dict()
     state = with_counters(state, own)
     check_state(given, state, own)
@@ -173,7 +176,7 @@ def settings_of(renamed: Checkpoint, *, is_torchvision: bool) -> SemiConfig:
     )
     if not is_torchvision:
         return settings
-    return replace(settings, pixels="rgb", test_side=800, roi_aligned=False, roi_samples=2)
+    return replace(settings, pixels="rgb", roi_aligned=False, roi_samples=2)
 
 
 def with_counters(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -120,7 +120,19 @@ def test_the_student_is_taken_where_it_is_asked_for(ubteacher):
 
 
 def test_a_plain_detectron2_model_is_a_faster_rcnn(detectron2_model):
-    assert rcnn.convert(given(detectron2_model.state_dict()), NAMES).kind == "faster-rcnn"
+    imported = rcnn.convert(given(detectron2_model.state_dict()), NAMES)
+    assert (imported.kind, imported.settings["test_side"]) == ("faster-rcnn", 800)
+
+
+@pytest.mark.parametrize(("num_classes", "side"), [(20, 600), (80, 800)])
+def test_unbiased_teacher_is_tested_at_the_size_of_its_voc_or_coco_config(ubteacher, num_classes, side):
+    tensors = dict(ubteacher)
+    for name, rows in (("cls_score", num_classes + 1), ("bbox_pred", 4 * num_classes)):
+        for kind in ("weight", "bias"):
+            key = f"modelTeacher.roi_heads.box_predictor.{name}.{kind}"
+            tensors[key] = torch.zeros(rows, *tensors[key].shape[1:])
+    imported = rcnn.convert(given(tensors), [f"class {number}" for number in range(num_classes)])
+    assert imported.settings["test_side"] == side
 
 
 def test_another_class_list_is_one_line(ubteacher):
