@@ -56,8 +56,8 @@ class WeakConfig:
     weight_decay: float = 0.0005  # none on biases
     bias_lr: float = 2.0  # times lr, of biases
     refine_lr: float = 1.0  # times lr (times bias_lr for biases), of the refinement branches
-    iterations: int = 100_000  # updates
-    steps: tuple[int, ...] = (40_000, 70_000)  # updates after which lr is multiplied by gamma
+    iterations: int = 70_000  # updates
+    steps: tuple[int, ...] = (40_000,)  # updates after which lr is multiplied by gamma
     gamma: float = 0.1
     warmup: int = 0  # updates of linear growth from warmup_factor * lr
     warmup_factor: float = 0.333333

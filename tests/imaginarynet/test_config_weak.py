@@ -32,6 +32,10 @@ def test_what_the_two_variants_of_oicr_differ_in_is_as_published():
     assert (port.iter_size, port.iter_reduce) == (4, "sum")
     assert (caffe.scale_side, port.scale_side, caffe.test_side) == ("shortest", "longest", "longest")
     assert (caffe.dropout, port.dropout, caffe.fast_rcnn, port.fast_rcnn) == (0.5, 0.0, False, True)
+    # --iters of its README, and a solver that steps at every 40,000.
+    assert (caffe.lr, caffe.iterations, caffe.steps) == (0.001, 70_000, (40_000,))
+    # Caffe's layer reports the sum over classes and hands down the gradient of the mean.
+    assert (caffe.midn_reduce, port.midn_reduce) == ("mean", "mean")
     # Of its README's run on one GPU, which scales the solver's numbers for two.
     assert (port.lr, port.iterations, port.steps) == (0.0005, 35_000, (25_000,))
 
