@@ -31,7 +31,7 @@ def results(folder: Path) -> dict[str, str]:
 
 
 # Stage -> what comes after it; the kills begin with all that comes before.
-AFTER = {"finetune": ("evaluate", "report"), "pretrain": ("finetune", "evaluate", "report")}
+AFTER = {"finetune": ("evaluate", "report"), "pretrain": ("instances", "finetune", "evaluate", "report")}
 
 
 @pytest.mark.parametrize(("stage", "how", "code"), [("pretrain", "TERM", "75"), ("finetune", "KILL", "137")])
