@@ -45,7 +45,7 @@ class Oicr:
         return self.locate(picture, proposals)
 
     def locate(self, picture, proposals):
-        return Found(proposals[:3], np.array([0.9, 0.8, 0.7]), np.arange(3))
+        return Found(proposals[:3, :4], np.array([0.9, 0.8, 0.7]), np.arange(3))
 
 
 BOXES = np.array([[0, 0, 16, 16], [8, 8, 30, 22], [2, 2, 12, 20]], np.float32)
