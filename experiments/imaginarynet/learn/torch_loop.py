@@ -41,8 +41,17 @@ class Phase:
     save_every: int = 100  # steps
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """The schedule alone, for a learner that has settings of its own; in steps."""
+
+    steps: int
+    measure_every: int
+    save_every: int
+
+
 class Schedule(Protocol):
-    """What the loop asks of the settings, in steps; `Phase` has it."""
+    """What the loop asks of the settings, in steps; `Phase` and `Pace` have it."""
 
     @property
     def steps(self) -> int: ...
@@ -75,6 +84,14 @@ class Trainable(Protocol):
 
     def load(self, state: dict[str, Any], where: Path) -> None:
         """Undo of `state`."""
+
+
+class Stateful(Protocol):
+    """A module or an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
 class Learner(ABC):
@@ -146,22 +163,26 @@ class Learner(ABC):
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""
-        return {
-            "steps": self.steps,
-            "model": self.model.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
+        return state_of(self.steps, model=self.model, mean=self.mean, optimizer=self.optimizer)
 
     def load(self, state: dict[str, Any], where: Path) -> None:
         """Undo of `state`. Raises BadInput for a state of other settings."""
-        try:
-            self.model.load_state_dict(state["model"])
-            self.mean.load_state_dict(state["mean"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.steps = state["steps"]
-        except (KeyError, RuntimeError, ValueError):
-            raise BadInput("a state of other settings", file=where, fix="delete it to begin anew") from None
+        self.steps = restore(state, where, model=self.model, mean=self.mean, optimizer=self.optimizer)
+
+
+def state_of(steps: int, **parts: Stateful) -> dict[str, Any]:
+    """A learner's state after `steps`: that of each part under its name."""
+    return {"steps": steps, **{name: part.state_dict() for name, part in parts.items()}}
+
+
+def restore(state: dict[str, Any], where: Path, **parts: Stateful) -> int:
+    """Undo of `state_of`; returns the steps. Raises BadInput for a state of other settings."""
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return state["steps"]
+    except (KeyError, RuntimeError, ValueError):
+        raise BadInput("a state of other settings", file=where, fix="delete it to begin anew") from None
 
 
 def fit(learner: Trainable, *, path: Path, hooks: Hooks | None = None) -> list[dict[str, Any]]:

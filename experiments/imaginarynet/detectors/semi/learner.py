@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,19 +22,11 @@ from experiments.imaginarynet.detectors.semi.batches import Batch, Pool, as_inpu
 from experiments.imaginarynet.detectors.semi.model import BurnInHook
 from experiments.imaginarynet.detectors.semi.network import seeded
 from experiments.imaginarynet.detectors.semi.views import View
+from experiments.imaginarynet.learn.torch_loop import Pace, restore, state_of
 from suite.errors import BadInput
 
 NAMES = ("loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox")
 COLUMNS = (*(f"loss_sup_{name[5:]}" for name in NAMES), *(f"loss_unsup_{name[5:]}" for name in NAMES))
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How long, and how often something is said and kept; in steps."""
-
-    steps: int
-    measure_every: int
-    save_every: int
 
 
 class SemiLearner:
@@ -59,7 +50,9 @@ class SemiLearner:
         """model: of network.build_model. name: for messages; no random number depends on it."""
         self.model, self.settings, self.pool, self.name, self.seed = model, settings, pool, name, seed
         self.device = device or torch.device("cpu")
-        self.phase = Pace(settings.steps, settings.measure_every, settings.save_every)
+        self.phase = Pace(
+            steps=settings.steps, measure_every=settings.measure_every, save_every=settings.save_every
+        )
         self.steps = 0
         self.model.to(self.device)
         learned = [p for p in model.student.parameters() if p.requires_grad]
@@ -146,20 +139,11 @@ class SemiLearner:
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on; the batches follow from the step."""
-        return {
-            "steps": self.steps,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
+        return state_of(self.steps, model=self.model, optimizer=self.optimizer)
 
     def load(self, state: Mapping[str, Any], where: Path) -> None:
         """Undo of `state`. Raises BadInput for a state of other settings."""
-        try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.steps = state["steps"]
-        except (KeyError, RuntimeError, ValueError):
-            raise BadInput("a state of other settings", file=where, fix="delete it to begin anew") from None
+        self.steps = restore(state, where, model=self.model, optimizer=self.optimizer)
         self.close()
 
     def close(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from experiments.imaginarynet.detectors.weak.optimizer import (
     rate_share,
     set_share,
 )
+from experiments.imaginarynet.learn.torch_loop import Pace, restore, state_of
 from suite.errors import BadInput
 from suite.seeds import item_rng
 
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
     from experiments.imaginarynet.config_weak import WeakConfig
 
 Batches = Iterator[Sequence[dict[str, Any]]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """How long, and how often something is said and kept; in updates."""
-
-    steps: int
-    measure_every: int
-    save_every: int
 
 
 class WeakLearner:
@@ -54,7 +45,7 @@ class WeakLearner:
     ) -> None:
         """model: its call on a batch gives the losses (model.py). batches: those from a number on, no end."""
         self.model, self.settings, self.seed, self.name = model, settings, seed, name
-        self.phase = Phase(
+        self.phase = Pace(  # in updates
             steps=settings.iterations, measure_every=settings.log_every, save_every=settings.checkpoint_every
         )
         self.steps = 0  # updates done
@@ -108,18 +99,9 @@ class WeakLearner:
 
     def state(self) -> dict[str, Any]:
         """All that the next update depends on."""
-        return {
-            "steps": self.steps,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
+        return state_of(self.steps, model=self.model, optimizer=self.optimizer)
 
     def load(self, state: dict[str, Any], where: Path) -> None:
         """Undo of `state`. Raises BadInput for a state of other settings."""
-        try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.steps = state["steps"]
-        except (KeyError, RuntimeError, ValueError):
-            raise BadInput("a state of other settings", file=where, fix="delete it to begin anew") from None
+        self.steps = restore(state, where, model=self.model, optimizer=self.optimizer)
         self._stream = None
