@@ -11,6 +11,7 @@ numbers and gradients as a norm after the convolution and saves passes over the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -25,7 +26,7 @@ VGG16_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 51
 MOBILENETV2_STRIDED = (7, 14)  # blocks that halve the grid from stride 8 on
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A chain of stages, of which the first `freeze` do not learn and build no graph.
 
     out_channels: of the features. stride: pixels per cell. Images are float32 (N, 3, H, W), normalised.
@@ -35,9 +36,9 @@ class Backbone(nn.Module):
         super().__init__()
         self.out_channels, self.stride, self.num_frozen = out_channels, stride, freeze
 
+    @abstractmethod
     def stages(self) -> Sequence[nn.Module]:
         """The stages from the input on."""
-        raise NotImplementedError
 
     def run_stage(self, index: int, features: Tensor) -> Tensor:
         """One stage."""
