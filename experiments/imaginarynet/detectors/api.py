@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from experiments.imaginarynet.arms import RUN_ONLY
 from suite.errors import BadInput, Missing
 from suite.manifest import read_json, write_json
 
@@ -109,8 +110,9 @@ def save_detector(
 ) -> None:
     """Write model.safetensors, then detector.json; the header stands last, so half a folder is none.
 
-    kind: a key of KINDS. settings: plain values that rebuild the network. extra: further plain values kept in
-    the header under `extra`. Raises ValueError for an unknown kind.
+    kind: a key of KINDS. settings: plain values that rebuild the network; those that no result depends on
+    (arms.RUN_ONLY) are left out. extra: further plain values kept in the header under `extra`. Raises
+    ValueError for an unknown kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}, must be one of {', '.join(KINDS)}")
@@ -120,7 +122,8 @@ def save_detector(
     # Clones, because safetensors refuses tensors that share storage.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     save_file(tensors, str(folder / MODEL))
-    header = {"schema": SCHEMA, "kind": kind, "class_names": list(class_names), "settings": dict(settings)}
+    kept = {name: value for name, value in settings.items() if name not in RUN_ONLY}
+    header = {"schema": SCHEMA, "kind": kind, "class_names": list(class_names), "settings": kept}
     write_json(folder / HEADER, {**header, "extra": dict(extra or {})})
 
 

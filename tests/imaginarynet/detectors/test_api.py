@@ -35,6 +35,12 @@ def test_a_saved_detector_comes_back_with_its_header_and_the_same_tensors(tmp_pa
 
 
 @needs_torch
+def test_the_header_holds_no_setting_that_no_result_depends_on(tmp_path):
+    run_only = {"workers": 2, "save_every": 5, "checkpoint_every": 7}
+    assert read_header(saved(tmp_path, settings={"width": 8, **run_only}))["settings"] == {"width": 8}
+
+
+@needs_torch
 def test_tensors_that_share_storage_are_kept_each(tmp_path):
     import torch
 

@@ -16,7 +16,6 @@ from experiments.imaginarynet.detectors.semi.batches import as_inputs
 from experiments.imaginarynet.detectors.semi.network import build_detector, build_pixels
 from experiments.imaginarynet.detectors.semi.views import View, resize
 from suite.config import build
-from suite.errors import Missing
 
 
 class SemiDetector:
@@ -76,11 +75,4 @@ def load(folder: Path, header: Mapping[str, Any], device: str) -> SemiDetector:
     names = tuple(header["class_names"])
     network = build_detector(settings, num_classes=len(names))
     api.load_state(network, folder)
-    return SemiDetector(network, settings, names, torch_device(device))
-
-
-def torch_device(name: str) -> str:
-    """`cpu` or `cuda`. Raises Missing for CUDA on a host without a GPU."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise Missing("--device cuda: no usable GPU", fix="look at `make doctor`, or use --device cpu")
-    return name
+    return SemiDetector(network, settings, names, device)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from experiments.imaginarynet.arms import RUN_ONLY, arm_of_stage
+from experiments.imaginarynet.arms import arm_of_stage
 from experiments.imaginarynet.config_semi import SemiConfig
 from experiments.imaginarynet.detectors import api
 from experiments.imaginarynet.detectors.data.load import load_sources
 from experiments.imaginarynet.detectors.semi.batches import Pool
-from experiments.imaginarynet.detectors.semi.infer import torch_device
 from experiments.imaginarynet.detectors.semi.learner import SemiLearner
 from experiments.imaginarynet.detectors.semi.network import build_model
 from experiments.imaginarynet.detectors.semi.weights import load_backbone
@@ -35,6 +34,7 @@ PLAIN = "faster-rcnn"  # the detector without unlabelled pictures
 
 def run(ctx: Context) -> None:
     """Train the arm that the stage is named after. Raises BadInput for a setting that it cannot use."""
+    api.check_device(ctx.device)
     arm = arm_of_stage(ctx.stage.name, ctx.config)
     settings: SemiConfig = getattr(ctx.config, arm.section)
     torch.set_num_threads(settings.threads)
@@ -61,7 +61,7 @@ def new_learner(
     """A learner at its first step, from random weights or those of `settings.weights`."""
     model = build_model(kind, settings, num_classes=num_classes, seed=ctx.seed)
     load_backbone(model, settings.weights)
-    device = torch.device(torch_device(ctx.device))
+    device = torch.device(ctx.device)
     return SemiLearner(model, settings, pool, seed=ctx.seed, name=ctx.label, device=device)
 
 
@@ -96,11 +96,10 @@ def write_results(
     write_json(ctx.out / "summary.json", summary)
     ctx.count("pictures", num_labelled + num_unlabelled)
     ctx.count("steps", learner.steps)
-    settings = {key: value for key, value in to_tree(learner.settings).items() if key not in RUN_ONLY}
     api.save_detector(
         ctx.out,
         kind=kind,
         class_names=class_names,
-        settings=settings,
+        settings=to_tree(learner.settings),
         state=learner.result().state_dict(),
     )

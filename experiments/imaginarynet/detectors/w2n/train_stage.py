@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.imaginarynet.arms import RUN_ONLY, Arm, arm_of_stage
+from experiments.imaginarynet.arms import Arm, arm_of_stage
 from experiments.imaginarynet.config_w2n import W2NConfig, W2NRound
 from experiments.imaginarynet.detectors import api
 from experiments.imaginarynet.detectors.data.load import load_sources
 from experiments.imaginarynet.detectors.data.records import ImageLabelled
 from experiments.imaginarynet.detectors.detect_all import Item, Proposals, detect_all, from_book
 from experiments.imaginarynet.detectors.proposals.book import ProposalBook
-from experiments.imaginarynet.detectors.semi.infer import SemiDetector, torch_device
+from experiments.imaginarynet.detectors.semi.infer import SemiDetector
 from experiments.imaginarynet.detectors.semi.learner import SemiLearner
 from experiments.imaginarynet.detectors.semi.network import build_detector
 from experiments.imaginarynet.detectors.w2n.labels import (
@@ -50,6 +50,7 @@ STREAM = "imaginarynet.w2n"  # of each phase's seed
 
 def run(ctx: Context) -> None:
     """Train the arm that the stage is named after. BadInput: no image-level labels, or no box was found."""
+    api.check_device(ctx.device)
     arm = arm_of_stage(ctx.stage.name, ctx.config)
     settings: W2NConfig = ctx.config.w2n
     torch.set_num_threads(settings.student.threads)
@@ -111,11 +112,9 @@ class Job:
         write_json(ctx.out / "summary.json", {**summary, "phases": self.phases, "last": self.rows[-1]})
         ctx.count("pictures", len(self.pictures))
         ctx.count("steps", self.rows[-1]["step"])
-        student = to_tree(self.settings.student).items()
-        settings = {name: value for name, value in student if name not in RUN_ONLY}
         api.save_detector(
-            ctx.out, kind="w2n", class_names=self.class_names, settings=settings, state=state,
-            extra={"rounds": len(self.settings.rounds)},
+            ctx.out, kind="w2n", class_names=self.class_names, settings=to_tree(self.settings.student),
+            state=state, extra={"rounds": len(self.settings.rounds)},
         )  # fmt: skip
 
     # -- labels -----------------------------------------------------------------------------------------
@@ -187,7 +186,7 @@ class Job:
 
     def _facts(self, number: int) -> dict[str, Any]:
         name = f"{self.ctx.label} phase {number}"
-        device = torch.device(torch_device(self.ctx.device))
+        device = torch.device(self.ctx.device)
         return {
             "num_classes": len(self.class_names),
             "seed": self._seed(number),
@@ -201,7 +200,7 @@ class Job:
     def _detector(self, state: Mapping[str, Tensor]) -> SemiDetector:
         network = build_detector(self.settings.student, num_classes=len(self.class_names))
         network.load_state_dict(dict(state))
-        return SemiDetector(network, self.settings.student, self.class_names, torch_device(self.ctx.device))
+        return SemiDetector(network, self.settings.student, self.class_names, self.ctx.device)
 
     def _progress(self, total: int, what: str, number: int) -> _Steps:
         return _Steps(self.ctx, total, f"{self.ctx.label} {what} {number}")

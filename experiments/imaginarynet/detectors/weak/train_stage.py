@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from experiments.imaginarynet.arms import RUN_ONLY, arm_of_stage
-from experiments.imaginarynet.detectors.api import save_detector
+from experiments.imaginarynet.arms import arm_of_stage
+from experiments.imaginarynet.detectors.api import check_device, save_detector
 from experiments.imaginarynet.detectors.data.load import load_sources
 from experiments.imaginarynet.detectors.data.weak_loader import weak_batches, with_proposals
 from experiments.imaginarynet.detectors.proposals.book import ProposalBook
@@ -36,8 +36,9 @@ WEIGHTS = "data/weights"  # below DATA_DIR
 
 def run(ctx: Context) -> None:
     """The stage. Raises BadInput for data that do not fit and for losses that are not finite, Stopped after
-    SIGTERM with the state on the disk.
+    SIGTERM with the state on the disk; Missing for a GPU that is not there.
     """
+    check_device(ctx.device)
     arm = arm_of_stage(ctx.stage.name, ctx.config)
     settings = getattr(ctx.config, arm.section)
     torch.set_num_threads(settings.threads)  # decides the last bits of sums
@@ -46,7 +47,7 @@ def run(ctx: Context) -> None:
     book = ProposalBook.open(ctx.inputs["proposals"])
     data = with_proposals(data, book)
     for note in data.notes:
-        ctx.event("note", text=note)
+        ctx.warn(note)
     model = build_weak_detector(
         settings, len(data.class_names), seed=ctx.seed, weights_dir=data_path(WEIGHTS)
     ).to(ctx.device)
@@ -59,13 +60,13 @@ def run(ctx: Context) -> None:
         name=ctx.label,
         is_refinement=WeakDetector.is_refinement,
     )
-    hooks = Hooks(check_stop=ctx.check_stop, progress=_progress(ctx), event=ctx.event)
+    hooks = Hooks(check_stop=ctx.check_stop, progress=ctx.progress, event=ctx.event)
     rows = fit(learner, path=ctx.work / STATE, hooks=hooks)
     save_detector(
         ctx.out,
         kind=arm.detector,
         class_names=data.class_names,
-        settings={name: value for name, value in to_tree(settings).items() if name not in RUN_ONLY},
+        settings=to_tree(settings),
         state=model.state_dict(),
         extra={"arm": arm.name, "updates": learner.steps},
     )
@@ -98,10 +99,3 @@ def summary(
         "parameters_learned": learned,
         "last": rows[-1],
     }
-
-
-def _progress(ctx: Context) -> Any:
-    def bar(total: int, name: str, done: int = 0) -> Any:
-        return ctx.progress(total, name, done=done)
-
-    return bar
