@@ -9,7 +9,7 @@ from typing import Any
 from experiments.dense_detector.checkpoint import LAST
 from experiments.dense_detector.config import DenseConfig
 from experiments.dense_detector.db import open_read_only
-from experiments.dense_detector.detector import load_detector
+from experiments.dense_detector.detector import load_detector, torch_device
 from experiments.dense_detector.evaluate import Evaluator, metric_rows
 from experiments.dense_detector.splits import Subset, dataset_of, hold_out, read_split
 from experiments.dense_detector.train import Trainer
@@ -43,13 +43,14 @@ def train(
         raise BadInput("holds a run", file=out, fix="go on with --resume, or choose another --out")
     if resume and not held:
         raise BadInput("holds no run to resume", file=out, fix="leave --resume out, or check --out")
+    torch_device(device)  # says so where there is none
     sets = training_sets(config, database, images_dir, val_images, seed)
     out.mkdir(parents=True, exist_ok=True)
     digest = file_digest(database)
+    trainer = Trainer(config, *sets, out=out, seed=seed, device=device, database=digest, resume=resume)
     (out / "config.yaml").write_text(dump(config), encoding="utf-8")
     facts = {"seed": seed, "device": device, "git": git_state(), "packages": all_packages()}
     write_json(out / "run.json", {"config": to_tree(config), "database_sha256": digest, **facts})
-    trainer = Trainer(config, *sets, out=out, seed=seed, device=device, database=digest, resume=resume)
     summary = trainer.run(lambda: STOP.is_set)
     write_json(out / "summary.json", summary)
     return summary

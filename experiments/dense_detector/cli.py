@@ -20,6 +20,7 @@ from experiments.dense_detector.config import DenseConfig
 from experiments.dense_detector.flags import add_flags, settings_of
 from experiments.dense_detector.stages import STAGES
 from suite import stage_cli
+from suite.by_hand import Parser
 from suite.errors import BadInput, guard
 from suite.stage import STOP
 
@@ -40,10 +41,10 @@ def _run(args: argparse.Namespace) -> int:
     return args.run(args)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The verbs by hand; the help of each ends with its form as a stage."""
     alone = f"As stages only: {', '.join(STAGES_ALONE)}."
-    parser = argparse.ArgumentParser(prog=PROGRAM, allow_abbrev=False, epilog=alone)
+    parser = Parser(prog=PROGRAM, allow_abbrev=False, epilog=alone)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
     stages = stage_cli.build_parser("dense_detector", STAGES)._subparsers._group_actions[0].choices
 

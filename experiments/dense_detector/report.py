@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from experiments.dense_detector.config import DenseConfig
 from experiments.dense_detector.stages import STAGES
 from suite.config import load_config
 from suite.manifest import read_json, write_json
+from suite.published import read_published
 from suite.report.draw import jpeg_uri
+from suite.report.figures import Figures
 from suite.report.html import write_page
 from suite.report.plots import lines
 from suite.report.provenance import StageRecord, collect, deviations
@@ -41,6 +44,7 @@ MEANING = {
     "anchor oracle": "the best anchor of every box: no detector without a box head can do better",
     "mean box": "the mean box of each class in every picture: what one gets without looking",
 }
+NUM_SHOWN = 4  # pictures on the page about all systems
 SHOWN = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar100")
 
 
@@ -64,6 +68,10 @@ def run(ctx: Context) -> None:
     rows = result_rows(measured, training)
     write_json(ctx.out / "summary.json", {**summary, "deviations": [vars(d) for d in differences]})
     write_csv(ctx.out / "results.csv", rows)
+    curves, precision = curve_plots(arms), precision_plots(ctx.inputs["eval"] / "curves.json")
+    lapse = {name: time_lapse(folder / "snapshots") for name, folder in arms.items()}
+    drawn = {name: frames(ctx.inputs["eval"] / "drawn" / name) for name in arms}
+    leave_figures(ctx.out, [*curves[:1], *curves[3:4], *precision], lapse[summary["variant"]], drawn)
     write_page(
         ctx.out / "index.html",
         "report.html",
@@ -75,12 +83,12 @@ def run(ctx: Context) -> None:
         variants=measured["variants"],
         training=training,
         ceiling=measured["recall_ceiling"],
-        curves=curve_plots(arms),
-        precision=precision_plots(ctx.inputs["eval"] / "curves.json"),
-        time_lapse={name: time_lapse(folder / "snapshots") for name, folder in arms.items()},
+        curves=curves,
+        precision=precision,
+        time_lapse=lapse,
         class_maps=class_maps(arms[config.train.variants[0]] / "snapshots"),
-        drawn={name: frames(ctx.inputs["eval"] / "drawn" / name) for name in arms},
-        published=read_published(),
+        drawn=drawn,
+        published=read_published(PUBLISHED),
         stages=stages,
         links={stage.name: os.path.relpath(stage.path, ctx.final) for stage in stages},
         main=next(stage.manifest for stage in stages if stage.name == "train"),
@@ -88,6 +96,23 @@ def run(ctx: Context) -> None:
         no_test_file=config.data.source == "coco" and config.data.test_json is None,
     )
     ctx.count("variants", len(arms))
+
+
+def leave_figures(
+    out: Path, plots: Sequence[Markup], lapse: Sequence[dict[str, Any]], drawn: dict[str, list[Frame]]
+) -> None:
+    """What the page about all systems shows of this run."""
+    figures = Figures(out)
+    for k, one in enumerate(plots):
+        figures.svg(f"curve{k}", "Curves", one)
+    for name, rows in list(drawn.items())[:1]:
+        pictures = [frame.uri for frame in rows[:NUM_SHOWN]]
+        figures.sheet(
+            "found", f"Test pictures, {name}", pictures, columns=2, caption="objects and predictions"
+        )
+    last = lapse[-1:] and [lapse[-1]["heatmap_any"], lapse[-1]["predictions"]]
+    figures.sheet("heat", "Heat map and predictions after the last step", last, columns=2)
+    figures.write()
 
 
 def ordered(arms: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -144,12 +169,6 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def read_published() -> list[dict[str, str]]:
-    """The rows of published.csv."""
-    with PUBLISHED.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def read_metrics(folder: Path) -> dict[str, list[dict[str, Any]]]:

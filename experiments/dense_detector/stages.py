@@ -101,7 +101,7 @@ STAGES = {
         ),
         _stage(
             "report", "one offline page: curves, heat maps and predictions over training time", "report:run",
-            uses_gpu=False, version=1, inputs=("import", "verify", "train", "eval"),
+            uses_gpu=False, version=2, inputs=("import", "verify", "train", "eval"),
             config=("data", "model", "anchors", "assign", "loss", "train", "evaluate"),
         ),
     )

@@ -10,6 +10,7 @@ controls. It reads what `evaluate` wrote and the manifests of all stages: no fra
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,21 @@ from PIL import Image
 from experiments.gafi.config import GafiConfig
 from experiments.gafi.report_plots import acceptance_plot, confidence_plot, search_plot, training_plots
 from experiments.gafi.report_switches import turned
-from experiments.gafi.report_tables import comparisons, is_paper_scale, read_published
+from experiments.gafi.report_tables import PUBLISHED, comparisons, is_paper_scale, joined_results
 from experiments.gafi.stages import STAGES
 from suite.config import load_config
 from suite.errors import BadInput
 from suite.manifest import read_json, write_json
+from suite.published import read_published
 from suite.report.draw import jpeg_uri
+from suite.report.figures import Figures
 from suite.report.html import write_page
 from suite.report.provenance import StageRecord, collect, deviations
 from suite.stage import Context
-from suite.tables import read_csv
+from suite.tables import csv_text, read_csv
 
 HERE = Path(__file__).resolve().parent
+NUM_CURVES = 3  # of a kind on the page about all systems
 MEANING = {
     "filtered": "chosen epoch, stddev and threshold; new pictures in every epoch",
     "unfiltered": "the plain generator: the same epoch, stddev 1, every picture is kept",
@@ -65,7 +69,15 @@ def run(ctx: Context) -> None:
             "deviations": [vars(row) for row in differences],
         },
     )
-    (ctx.out / "results.csv").write_bytes((found / "results.csv").read_bytes())
+    rows = [*read_csv(found / "results.csv"), *joined_results(measured)]
+    (ctx.out / "results.csv").write_text(csv_text(rows), encoding="utf-8")
+    sections = {
+        "searches": [search_plot(step, measured["selection_split"]) for step in selection["steps"]],
+        "confidence": confidence_plots(found),
+        "training": training_plots(load(found / "curves.json")),
+        "sheets": sheets(found / "samples"),
+    }
+    leave_figures(ctx.out, **sections)
     write_page(
         ctx.out / "index.html",
         "report.html",
@@ -74,13 +86,10 @@ def run(ctx: Context) -> None:
         summary=summary,
         meaning=MEANING,
         compared=compared,
-        published=read_published(),
+        published=read_published(PUBLISHED),
         bias=selection["bias"],
-        searches=[search_plot(step, measured["selection_split"]) for step in selection["steps"]],
-        confidence=confidence_plots(found),
         acceptance=acceptance_plots(found),
-        training=training_plots(load(found / "curves.json")),
-        sheets=sheets(found / "samples"),
+        **sections,
         confusions=load(found / "confusion.json"),
         stages=stages,
         links={stage.name: os.path.relpath(stage.path, ctx.final) for stage in stages},
@@ -89,6 +98,29 @@ def run(ctx: Context) -> None:
         deviations=differences,
     )
     ctx.count("rows", len(measured["rows"]) + 1)
+
+
+def leave_figures(
+    out: Path,
+    *,
+    searches: Sequence[Any],
+    confidence: Sequence[Any],
+    training: Sequence[Any],
+    sheets: Mapping[str, Sequence[Mapping[str, str]]],
+) -> None:
+    """What the page about all systems shows of this run: of the first GAN."""
+    figures = Figures(out)
+    for gan, rows in list(sheets.items())[:1]:
+        pictures = [row["uri"] for row in rows]
+        caption = "a sheet a class, before and after the filter"
+        figures.sheet("samples", f"Generated pictures of {gan}", pictures, columns=2, caption=caption)
+    for k, plot in enumerate(training[:NUM_CURVES]):
+        figures.svg(f"training{k}", "Training", plot)
+    for k, plot in enumerate(searches[:NUM_CURVES]):
+        figures.svg(f"search{k}", "Search", plot)
+    for plot in confidence[:1]:
+        figures.svg("confidence", "Confidence", plot)
+    figures.write()
 
 
 def load(path: Path) -> Any:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from suite.config import to_tree
+from suite.published import NOT_FOUND, read_published
 from suite.report.switches import value_of
 
 PUBLISHED = Path(__file__).resolve().parent / "published.csv"
-NOT_FOUND = "not found"
+RESULT_COLUMNS = ("table", "row", "metric", "value", "unit")
 # What decides a figure. The other sections say how and where it is computed and what else is looked at.
 DECIDING = (
     "classifier",
@@ -37,17 +37,11 @@ class Comparison:
     verdict: str
 
 
-def read_published() -> list[dict[str, str]]:
-    """The rows of published.csv: table, row, metric, value, unit, source, tolerance."""
-    with PUBLISHED.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
 def published_value(table: str, dataset: str) -> tuple[str, float | None]:
     """(value as it is written, tolerance) of a data set's row; "not found" where nothing is published."""
-    for row in read_published():
-        if (row["table"], row["row"]) == (table, dataset):
-            return row["value"], float(row["tolerance"]) if row["tolerance"] else None
+    for row in read_published(PUBLISHED):
+        if (row.table, row.row) == (table, dataset):
+            return row.value, float(row.tolerance) if row.tolerance else None
     return NOT_FOUND, None
 
 
@@ -82,6 +76,24 @@ def comparisons(summary: dict[str, Any], *, at_paper_scale: bool) -> list[Compar
             said = verdict(gap, measured, tolerance, at_paper_scale=at_paper_scale, by=split)
             rows.append(Comparison(f"gap, {row['name']}", gap, measured, "points", split, said))
     return rows
+
+
+def joined_results(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of results.csv with the keys of published.csv: of several GANs where there are, else of the first.
+
+    The gap is that of the split that chose, "epoch by test" the one with the classifier's epoch as published.
+    """
+    dataset = summary["dataset"]
+    kinds = {row["kind"]: row for row in reversed(summary["rows"])}
+    best = kinds.get("multigan") or kinds.get("filtered")
+    rows = [("real accuracy", dataset, "accuracy", summary["real"]["accuracy"], "fraction")]
+    if best is not None:
+        rows.append(("CAS", dataset, "accuracy", best["accuracy"], "fraction"))
+        rows.append(("gap", dataset, "real accuracy minus CAS", best["gap"], "points"))
+        if best["flattered"] is not None:
+            metric = "real accuracy minus CAS, epoch by test"
+            rows.append(("gap", dataset, metric, best["flattered"]["gap"], "points"))
+    return [dict(zip(RESULT_COLUMNS, row, strict=True)) for row in rows]
 
 
 def no_figure(published: str) -> str:

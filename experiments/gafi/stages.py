@@ -214,7 +214,7 @@ STAGES = {
         ),
         _stage(
             "report", "one offline page: samples, confidences, search curves, accuracies", "report:run",
-            uses_gpu=False, version=1, config=EVERYTHING,
+            uses_gpu=False, version=2, config=EVERYTHING,
             inputs=(*FOUND, *STEPS, "run-multigan", "controls", "evaluate"),
         ),
     )

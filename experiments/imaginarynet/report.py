@@ -34,7 +34,7 @@ from experiments.imaginarynet.report_tables import (
     examples_of,
     models_of,
     params_of,
-    read_published,
+    published_rows,
     reasons_of,
     results,
     sources_of,
@@ -49,6 +49,7 @@ from experiments.imaginarynet.store.pictures import Pictures
 from suite.config import load_config
 from suite.manifest import write_json
 from suite.report.draw import jpeg_uri
+from suite.report.figures import Figures
 from suite.report.html import write_page
 from suite.report.provenance import StageRecord, collect, deviations
 from suite.stage import Context
@@ -56,6 +57,7 @@ from suite.tables import csv_text
 
 HERE = Path(__file__).resolve().parent
 EMBEDDED = "embedded-tiny"
+NUM_SHOWN = 3  # figures of a kind on the page about all systems
 TRADE_OFF = "tradeoff.csv"  # of the filter
 
 
@@ -95,6 +97,8 @@ def run(ctx: Context) -> None:
     if found.pictures:
         rows = (count.row() for count in found.counts)
         (ctx.out / "classes.csv").write_text(csv_text(rows), encoding="utf-8")
+    generated = set_part(ctx, found) if found.pictures else None
+    leave_figures(ctx.out, generated, detectors)
     write_page(
         ctx.out / "index.html",
         "report.html",
@@ -103,17 +107,39 @@ def run(ctx: Context) -> None:
         config=found.config,
         summary=summary,
         detectors=detectors,
-        published=read_published(),
+        published=published_rows(),
         stages=stages,
         links={stage.name: os.path.relpath(stage.path, ctx.final) for stage in stages},
         main=main_manifest(stages),
         switches=switches,
         deviations=differences,
-        generated=set_part(ctx, found) if found.pictures else None,
+        generated=generated,
     )
     ctx.count("candidates", len(found.rows))
     ctx.count("sheets", len(found.class_names) if found.pictures else 0)
     ctx.count("arms", len(detectors.arms) if detectors else 0)
+
+
+def leave_figures(out: Path, generated: Mapping[str, Any] | None, detectors: Detectors | None) -> None:
+    """What the page about all systems shows of this run."""
+    figures = Figures(out)
+    if generated is not None:
+        caption = "kept by CLIP, with the probability of the class, then rejected"
+        for sheet in generated["sheets"][:NUM_SHOWN]:
+            figures.picture(
+                f"set-{label_of(sheet.name)}", f"Imaginary: {sheet.name}", sheet.uri, caption=caption
+            )
+        figures.svg("classes", "Classes", generated["class_plot"])
+        for plot in generated["filter_plots"][:1]:
+            figures.svg("filter", "The filter", plot)
+    if detectors is not None:
+        pictures = [row.uri for row in detectors.pictures[:NUM_SHOWN]]
+        caption = f"boxes of {', '.join(detectors.columns)}"
+        figures.sheet("found", f"Found on {detectors.target}", pictures, columns=1, caption=caption)
+        for k, plot in enumerate(detectors.curves[:NUM_SHOWN]):
+            figures.svg(f"losses{k}", "Losses", plot)
+        figures.svg("recall", "Proposals", detectors.recall)
+    figures.write()
 
 
 def title_of(found: Run, detectors: Detectors | None) -> str:

@@ -28,6 +28,7 @@ from experiments.imaginarynet.detectors.figures import percent
 from experiments.imaginarynet.detectors.proposals.book import ProposalBook
 from experiments.imaginarynet.detectors.proposals.recall import RECALL, recall_plot
 from experiments.imaginarynet.report_pictures import PictureRow, picture_rows
+from experiments.imaginarynet.report_tables import AP
 from suite.datasets import CocoImage
 from suite.errors import BadInput
 from suite.manifest import read_json
@@ -112,7 +113,11 @@ def read_detectors(ctx: Context) -> Detectors | None:
         recall=recall_part(ctx.out, [ctx.inputs[arm.evaluate] for arm in arms]),
         pictures=picture_rows(target, shown),
         columns=["objects", *shown],
-        results=[*joined_results(ctx, arms), *chance_results(chance)],
+        results=[
+            *joined_results(ctx, arms),
+            *class_results(tables, target=config.target.data),
+            *chance_results(chance),
+        ],
     )
 
 
@@ -241,6 +246,28 @@ def loss_plot(name: str, rows: Sequence[Mapping[str, str]]) -> Markup:
 def joined_results(ctx: Context, arms: Sequence[Arm]) -> list[dict[str, Any]]:
     """The rows that the evaluations left."""
     return [row for arm in arms for row in read_csv(ctx.inputs[arm.evaluate] / "results.csv")]
+
+
+def class_results(
+    tables: Mapping[str, Sequence[Mapping[str, str]]], *, target: str
+) -> list[dict[str, Any]]:
+    """The AP of single classes, without those that have no object.
+
+    Those of VOC are called as the published ones; a chair of another set is not theirs, so its set is named.
+    """
+    of_set = "" if target == "voc" else f"{target} "
+    return [
+        {
+            "table": "detectors",
+            "row": name,
+            "metric": f"{AP}, {of_set}{row['class_name']}",
+            "value": float(row["voc07_ap"]),
+            "unit": "%",
+        }
+        for name, table in tables.items()
+        for row in table
+        if row["voc07_ap"]
+    ]
 
 
 def chance_results(chance: Sequence[ChanceRow]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +11,12 @@ from typing import Any
 
 from experiments.imaginarynet.counts import ClassCount
 from experiments.imaginarynet.store.manifest import Candidate
+from suite.published import Published, read_published
 from suite.tables import read_csv
 
+AP = "AP VOC07 11 points"
 PUBLISHED = Path(__file__).resolve().parent / "published.csv"
-PER_CLASS = "AP_"  # columns of single classes
+PER_CLASS = f"{AP}, "  # its metric of a single class
 MOST_CONFUSED = 10  # lines
 
 
@@ -99,11 +100,9 @@ def confused(rows: Iterable[Candidate], class_names: Sequence[str]) -> list[tupl
     return [(class_names[own], class_names[seen], count) for (own, seen), count in ordered]
 
 
-def read_published() -> list[dict[str, str]]:
-    """The rows of published.csv, without the columns of single classes."""
-    with PUBLISHED.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return [{k: v for k, v in row.items() if not k.startswith(PER_CLASS)} for row in rows]
+def published_rows() -> list[Published]:
+    """The rows of published.csv, without those of single classes."""
+    return [row for row in read_published(PUBLISHED) if not row.metric.startswith(PER_CLASS)]
 
 
 def results(counts: Sequence[ClassCount], summary: Mapping[str, Any]) -> list[dict[str, object]]:

@@ -217,7 +217,7 @@ def _export(config: ImaginaryNetConfig) -> Stage:
 def _report(config: ImaginaryNetConfig, before: Mapping[str, Stage]) -> Stage:
     return make_stage(
         "report", "one offline page: contact sheets, trade-off, classes, theirs beside", "report:run",
-        uses_gpu=False, decides=("numpy", "matplotlib", "pillow"), outside=class_state,
+        uses_gpu=False, version=2, decides=("numpy", "matplotlib", "pillow"), outside=class_state,
         inputs=tuple(before), config=SHOWN,
     )  # fmt: skip
 

@@ -29,8 +29,8 @@ class SourceConfig:
     boxes: bool = True  # cub_crops: cut out by the ground-truth boxes, as published; false: whole pictures
 
     def __post_init__(self) -> None:
-        _at_least("source", 8, size=self.size)
-        _at_least("source", 1, limit=1 if self.limit is None else self.limit)
+        at_least("source", 8, size=self.size)
+        at_least("source", 1, limit=1 if self.limit is None else self.limit)
         if self.zoom not in (1, 2):
             raise ValueError(f"`source.zoom` is {self.zoom}; choose 1 or 2")
 
@@ -47,7 +47,7 @@ class MaskConfig:
     precision: Literal["float32", "bfloat16"] = "float32"  # of `redo`; bfloat16 is faster, to two digits
 
     def __post_init__(self) -> None:
-        _at_least("masks", 1, batch=self.batch)
+        at_least("masks", 1, batch=self.batch)
         if not 0 <= self.threshold < 1:
             raise ValueError(f"`masks.threshold` is {self.threshold:g}, must be in [0, 1)")
 
@@ -73,21 +73,13 @@ class SynthesisConfig:
     jpeg_quality: int = 75  # of the files; Pillow's default, as published
 
     def __post_init__(self) -> None:
-        _at_least("synthesis", 1, num_samples=self.num_samples, image_size=self.image_size)
-        _at_least("synthesis", 1, min_objects=self.min_objects, max_tries=self.max_tries)
+        at_least("synthesis", 1, num_samples=self.num_samples, image_size=self.image_size)
+        at_least("synthesis", 1, min_objects=self.min_objects, max_tries=self.max_tries)
         if self.module_px != "auto":
-            _at_least("synthesis", 1, module_px=self.module_px)
+            at_least("synthesis", 1, module_px=self.module_px)
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(f"`synthesis.jpeg_quality` is {self.jpeg_quality}, must be in 1..100")
-        for low, high in (
-            ("min_scale", "max_scale"),
-            ("min_aspect_ratio", "max_aspect_ratio"),
-            ("min_objects", "max_objects"),
-        ):
-            below, above = getattr(self, low), getattr(self, high)
-            if not 0 < below <= above:
-                what = f"`synthesis.{low}` is {below:g} and `{high}` {above:g}"
-                raise ValueError(f"{what}; need 0 < {low} <= {high}")
+        in_order("synthesis", self, "scale", "aspect_ratio", "objects")
         if int(self.max_scale * self.image_size) <= max(1, int(self.min_scale * self.image_size)):
             what = f"`synthesis.min_scale` {self.min_scale:g} and `max_scale` {self.max_scale:g}"
             raise ValueError(f"{what} leave no size in pixels at `image_size` {self.image_size}")
@@ -117,7 +109,7 @@ class RealConfig:
     def __post_init__(self) -> None:
         for name in ("num_valid", "max_train", "max_valid", "max_test"):
             value = getattr(self, name)
-            _at_least("real", 1, **{name: 1 if value is None else value})
+            at_least("real", 1, **{name: 1 if value is None else value})
 
 
 @dataclass(frozen=True)
@@ -129,7 +121,7 @@ class GridConfig:
     epochs_pretrain: int = 40  # of every pretraining but that of the pretraining ablation
 
     def __post_init__(self) -> None:
-        _at_least("grid", 1, epochs_real=self.epochs_real, epochs_pretrain=self.epochs_pretrain)
+        at_least("grid", 1, epochs_real=self.epochs_real, epochs_pretrain=self.epochs_pretrain)
         if not self.sizes:
             raise ValueError("`grid.sizes` is empty; name at least one number of real images")
         if any(size < 1 for size in self.sizes) or list(self.sizes) != sorted(set(self.sizes)):
@@ -172,7 +164,7 @@ class DetectorConfig:
     score_floor: float = 0.01  # of the VOC and COCO metrics, which need the whole curve
 
     def __post_init__(self) -> None:
-        _at_least("detector", 32, image_size=self.image_size)
+        at_least("detector", 32, image_size=self.image_size)
         if not self.archs or len(set(self.archs)) != len(self.archs):
             raise ValueError(f"`detector.archs` is {list(self.archs)}; name one or more, each once")
         for name in ("min_confidence", "nms_iou", "score_floor"):
@@ -198,9 +190,9 @@ class TrainConfig:
     order: Literal["buffer", "permutation"] = "buffer"  # buffer: published, near the order of the files
 
     def __post_init__(self) -> None:
-        _at_least("train", 1, batch=self.batch, steps_per_epoch=self.steps_per_epoch, runs=self.runs)
-        _at_least("train", 1, checkpoint_every=self.checkpoint_every)
-        _at_least("train", 0, l2=self.l2, subset_seed=self.subset_seed)
+        at_least("train", 1, batch=self.batch, steps_per_epoch=self.steps_per_epoch, runs=self.runs)
+        at_least("train", 1, checkpoint_every=self.checkpoint_every)
+        at_least("train", 0, l2=self.l2, subset_seed=self.subset_seed)
         if self.lr <= 0:
             raise ValueError(f"`train.lr` is {self.lr:g}, must be above 0")
 
@@ -214,7 +206,7 @@ class AblationConfig:
     images: int = 100  # real images, the other objects; also of `naive` and `nogan`
 
     def __post_init__(self) -> None:
-        _at_least("ablation", 1, qr_images=self.qr_images, images=self.images)
+        at_least("ablation", 1, qr_images=self.qr_images, images=self.images)
         if not self.factors or any(factor < 1 for factor in self.factors):
             raise ValueError(f"`ablation.factors` is {list(self.factors)}; need whole numbers from 1 on")
 
@@ -249,9 +241,9 @@ class RedoConfig:
     checkpoint_every: int = 500  # steps
 
     def __post_init__(self) -> None:
-        _at_least("redo", 1, latent=self.latent, batch=self.batch, steps=self.steps)
-        _at_least("redo", 1, checkpoint_every=self.checkpoint_every)
-        _at_least("redo", 0, max_restarts=self.max_restarts, restart_before=self.restart_before)
+        at_least("redo", 1, latent=self.latent, batch=self.batch, steps=self.steps)
+        at_least("redo", 1, checkpoint_every=self.checkpoint_every)
+        at_least("redo", 0, max_restarts=self.max_restarts, restart_before=self.restart_before)
         if self.nf < 4 or self.nf % 4:
             raise ValueError(f"`redo.nf` is {self.nf}, must be a multiple of 4")
         if self.size < 32 or self.size % 32:
@@ -269,12 +261,22 @@ class ComputeConfig:
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        _at_least("compute", 1, threads=self.threads, cells_per_shard=self.cells_per_shard)
-        _at_least("compute", 1, synth_shard_size=self.synth_shard_size, workers=self.workers)
+        at_least("compute", 1, threads=self.threads, cells_per_shard=self.cells_per_shard)
+        at_least("compute", 1, synth_shard_size=self.synth_shard_size, workers=self.workers)
 
 
-def _at_least(section: str, least: int, **values: float) -> None:
+def at_least(section: str, least: int, **values: float) -> None:
     """Raises ValueError naming the first setting that is below `least`."""
     for name, value in values.items():
         if value < least:
             raise ValueError(f"`{section}.{name}` is {value:g}, must be at least {least}")
+
+
+def in_order(section: str, config: object, *ranges: str) -> None:
+    """Raises ValueError naming the first range (`min_<name>`, `max_<name>`) that is not 0 < min <= max."""
+    for name in ranges:
+        low, high = f"min_{name}", f"max_{name}"
+        below, above = getattr(config, low), getattr(config, high)
+        if not 0 < below <= above:
+            what = f"`{section}.{low}` is {below:g} and `{high}` {above:g}"
+            raise ValueError(f"{what}; need 0 < {low} <= {high}")

@@ -10,7 +10,7 @@ from the published settings, times and warnings. No framework is loaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,13 @@ from experiments.sample_synthesis.tables import Result, architectures, read_publ
 from suite.config import load_config
 from suite.errors import BadInput
 from suite.manifest import read_json, write_json
+from suite.report.figures import Figures
 from suite.report.html import write_page
 from suite.report.provenance import Deviation, StageRecord, collect, deviations
 from suite.stage import Context
 
 HERE = Path(__file__).resolve().parent
+NUM_SHEETS, NUM_PLOTS, NUM_FOUND = 2, 2, 2  # of an object on the page about all systems
 COLUMNS = "table,row,metric,value,unit\n"
 
 
@@ -64,6 +66,7 @@ def run(ctx: Context) -> None:
     published_ablations = ablation_tables([row for row in published if row.object in config.objects])
     write_tables(ctx.out / "tables", sections, ablations, published_ablations)
     published_plots = write_published_plots(ctx.out / "plots" / "published", published, config)
+    leave_figures(ctx.out, sections)
     summary = summarise(ctx, sections, stages)
     switches, differences = turned(config), differing(config, paper)
     write_json(
@@ -160,6 +163,21 @@ def write_published_plots(
         ]
         plots[name] = [drawing.write(folder) for drawing in drawn if drawing is not None]
     return plots
+
+
+def leave_figures(out: Path, sections: Sequence[Section]) -> None:
+    """What the page about all systems shows of this run."""
+    figures = Figures(out)
+    for one in sections:
+        for k, sheet in enumerate(one.sheets[:NUM_SHEETS]):
+            figures.picture(f"{one.name}-sheet{k}", f"{one.title}: {sheet['title']}", sheet["uri"])
+        for k, plot in enumerate(one.results[:NUM_PLOTS]):
+            figures.svg(f"{one.name}-result{k}", one.title, plot)
+        for kind, rows in list(one.detections.items())[:1]:
+            pictures = [cell["uri"] for row in rows[:NUM_FOUND] for cell in row["pictures"]]
+            title = f"{one.title}: detections, {kind}"
+            figures.sheet(f"{one.name}-found", title, pictures, columns=2, caption=one.detector)
+    figures.write()
 
 
 def write_results(ctx: Context) -> None:

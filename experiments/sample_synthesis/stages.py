@@ -270,7 +270,7 @@ def _report(config: SampleSynthesisConfig, before: Mapping[str, Stage]) -> Stage
     sections = ("arms", "ablations", "ablation", "detector", "train", "compat", "compute", "redo")
     return Stage(
         system=SYSTEM, name="report", summary="one offline page: samples, tables, plots, theirs beside",
-        toolchain="tensorflow", version=1, uses_gpu=False, run="experiments.sample_synthesis.report:run",
+        toolchain="tensorflow", version=2, uses_gpu=False, run="experiments.sample_synthesis.report:run",
         inputs=tuple(name for name in before if name.partition("-")[2] in SHOWN),
         decides=("numpy", "matplotlib"), config=("objects", *config.objects, *sections),
     )  # fmt: skip

@@ -22,12 +22,19 @@ from typing import Literal
 
 from experiments.sample_synthesis.names import ALL, OBJECTS
 from suite.errors import BadInput
+from suite.published import read_published as rows_of_file
 from suite.tables import read_csv
 
 PUBLISHED = Path(__file__).resolve().parent / "published.csv"
-PUBLISHED_OBJECTS = {"qrcodes": "qr", "faces": "face", "birds": "bird", "cars": "car"}
 
 Experiment = Literal["main", "pretraining_ablation", "naive_pasting_ablation", "nogan_ablation"]
+EXPERIMENTS: dict[str, Experiment] = {  # by the end of a table's name in published.csv and results.csv
+    "test": "main",
+    "ablation pretraining": "pretraining_ablation",
+    "ablation naive": "naive_pasting_ablation",
+    "ablation nogan": "nogan_ablation",
+}
+METRIC = "mAP@0.5 as published"
 TYPES = {"from_scratch": "scratch", "finetuned": "finetuned", "matched": "matched scratch"}  # in tables
 NOTHING = "-"
 
@@ -78,17 +85,29 @@ class Table:
 
 def read_published(path: Path = PUBLISHED) -> tuple[Result, ...]:
     """The published rows: four objects, two architectures, three runs each."""
-    return tuple(
-        Result(
-            object=PUBLISHED_OBJECTS[row["object"]],
-            experiment=row["experiment"],
-            architecture=row["architecture"],
-            num_real=int(row["real_train_images"]),
-            num_synthetic=None if row["synth_images"] == "all" else int(row["synth_images"]),
-            train_type=row["train_type"],
-            runs=tuple(float(row[f"run{run}_mAP50_pct"]) for run in (1, 2, 3)),
-        )
-        for row in read_csv(path)
+    runs: dict[tuple[str, str], list[float]] = {}
+    for row in rows_of_file(path):
+        if row.metric.startswith(METRIC):
+            runs.setdefault((row.table, row.row), []).append(float(row.value))
+    return tuple(_published(table, row, tuple(values)) for (table, row), values in runs.items())
+
+
+def _published(table: str, row: str, runs: tuple[float, ...]) -> Result:
+    """From the keys that the stage `evaluate` gives its figures: "Faces, test, ablation naive" and
+    "SSDMobileNet, finetuned, 100 real, 2x synthetic".
+    """
+    title, *_, experiment = table.split(", ")
+    architecture, train_type, *numbers = row.split(", ")
+    counts = {word: int(count.rstrip("x")) for count, word in (text.split(" ") for text in numbers)}
+    num_real = counts.get("real", 0)
+    return Result(
+        object=next(name for name in OBJECTS if ALL[name].title == title),
+        experiment=EXPERIMENTS[experiment],
+        architecture=architecture,
+        num_real=num_real,
+        num_synthetic=counts["synthetic"] * num_real if "synthetic" in counts else None,
+        train_type=train_type.replace(" ", "_"),
+        runs=runs,
     )
 
 

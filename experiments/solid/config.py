@@ -150,6 +150,16 @@ class SolidConfig:
         for name in ("num_images", "shard_size", "query_shard_size"):
             if getattr(self.store, name) < 1:
                 raise ValueError(f"`store.{name}` must be at least 1")
+        sizes = {
+            "render.resolution": min(self.render.resolution), "render.samples": self.render.samples,
+            "queries.resolution": self.queries.resolution, "queries.num_shots": self.queries.num_shots,
+        }  # fmt: skip
+        for name, value in sizes.items():
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1")
+        for name in ("pretrain", "finetune"):
+            if getattr(self, name).lr <= 0:
+                raise ValueError(f"`{name}.lr` must be above 0")
         if self.pretrain.held_out >= self.store.num_images:
             raise ValueError("`pretrain.held_out` leaves no picture to train on")
         if len(self.finetune.overrides) % 2:

@@ -11,12 +11,13 @@ wrote and the tables that the learning stages left, so its cost does not grow wi
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.solid.config import SolidConfig
-from experiments.solid.report_learning import read_learning
-from experiments.solid.report_pictures import query_figures, target_figures
+from experiments.solid.report_learning import Learning, read_learning
+from experiments.solid.report_pictures import QueryFigure, TargetFigure, query_figures, target_figures
 from experiments.solid.report_plots import distribution_plots
 from experiments.solid.stages import STAGES
 from experiments.solid.store.reader import SolidStore
@@ -24,13 +25,16 @@ from experiments.solid.store.statistics import TargetStatistics
 from suite.config import load_config
 from suite.errors import BadInput
 from suite.manifest import read_json, write_json
+from suite.published import Published, read_published
+from suite.report.figures import Figures
 from suite.report.html import write_page
 from suite.report.provenance import StageRecord, collect, deviations
 from suite.stage import Context
-from suite.tables import csv_text, read_csv
+from suite.tables import csv_text
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED = HERE / "published.csv"
+NUM_SHOWN = 4  # pictures of a kind on the page about all systems
 RESULT_COLUMNS = ("table", "row", "metric", "value", "unit")
 
 
@@ -48,18 +52,21 @@ def run(ctx: Context) -> None:
     rows = [*result_rows(summary), *learning.results]
     write_json(ctx.out / "summary.json", {**summary, "deviations": [vars(d) for d in differences]})
     (ctx.out / "results.csv").write_text(csv_text(rows), encoding="utf-8")
+    targets = target_figures(store, read_names(store))
+    queries = query_figures(store, statistics)
+    leave_figures(ctx.out, targets, queries, learning)
     write_page(
         ctx.out / "index.html",
         "report.html",
         folder=HERE / "templates",
         title=f"SOLID: {summary['images']:,} pictures of {summary['classes']:,} models",
         summary=summary,
-        targets=target_figures(store, read_names(store)),
-        queries=query_figures(store, statistics),
+        targets=targets,
+        queries=queries,
         plots=distribution_plots(statistics, ctx.config.layout, phases_per_item(stages)),
         learning=learning,
         rooms=room_rows(ctx.inputs["rooms"], statistics),
-        comparison=compare(rows, read_published(), same_settings=not differences),
+        comparison=compare(rows, read_published(PUBLISHED), same_settings=not differences),
         stages=stages,
         links={stage.name: os.path.relpath(stage.path, ctx.final) for stage in stages},
         environments={
@@ -71,6 +78,23 @@ def run(ctx: Context) -> None:
         deviations=differences,
     )
     ctx.count("pictures", summary["images"])
+
+
+def leave_figures(
+    out: Path, targets: Sequence[TargetFigure], queries: Sequence[QueryFigure], learning: Learning
+) -> None:
+    """What the page about all systems shows of this run."""
+    figures = Figures(out)
+    boxes = "rendered, with the boxes and masks that came with it; class and visible share"
+    pictures = [one.annotated for one in targets[:NUM_SHOWN]]
+    figures.sheet("targets", "Targets", pictures, columns=2, caption=boxes)
+    figures.sheet("queries", "Queries", [one.views for one in queries[:NUM_SHOWN]], columns=1)
+    for k, plot in enumerate(learning.plots):
+        figures.svg(f"curve{k}", "Learning", plot)
+    shown = [row["uri"] for row in learning.pictures[:NUM_SHOWN]]
+    caption = f"{', '.join(learning.columns)}; scores from {learning.min_score:g} on"
+    figures.sheet("found", f"Found on {learning.setting}", shown, columns=1, caption=caption)
+    figures.write()
 
 
 def summarize(
@@ -148,22 +172,16 @@ def result_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(RESULT_COLUMNS, figure, strict=True)) for figure in figures]
 
 
-def read_published() -> list[dict[str, str]]:
-    """The rows of published.csv."""
-    return read_csv(PUBLISHED)
-
-
 def compare(
-    rows: list[dict[str, Any]], published: list[dict[str, str]], *, same_settings: bool
+    rows: Sequence[dict[str, Any]], published: Sequence[Published], *, same_settings: bool
 ) -> list[dict[str, Any]]:
     """Published beside measured for the keys both have; below the published setting nothing is comparable."""
     measured = {(row["table"], row["row"], row["metric"]): row["value"] for row in rows}
     found = []
     for row in published:
-        key = (row["table"], row["row"], row["metric"])
-        if key not in measured:
+        if row.key not in measured:
             continue
-        equal = row["value"] == str(measured[key])
+        equal = row.value == str(measured[row.key])
         verdict = ("as published" if equal else "differs") if same_settings else "not comparable"
-        found.append({**row, "measured": measured[key], "verdict": verdict})
+        found.append({**vars(row), "measured": measured[row.key], "verdict": verdict})
     return found

@@ -185,7 +185,7 @@ STAGES = {
         ),
         _stage(
             "report", "one offline page: pictures, distributions, times, environment", "report:run",
-            version=1, uses_gpu=False,
+            version=2, uses_gpu=False,
             inputs=("clean", "rooms", "store", "targets", "queries", "check",
                     "pretrain", "instances", "finetune", "evaluate"),
             config=("meshes", "rooms", "layout", "render", "queries", "store",

@@ -12,16 +12,19 @@ from experiments.gafi.config import GafiConfig
 from experiments.gafi.report import run
 from experiments.gafi.report_switches import SWITCHES, turned
 from experiments.gafi.report_tables import (
-    NOT_FOUND,
+    PUBLISHED,
     comparisons,
     is_paper_scale,
+    joined_results,
     published_value,
-    read_published,
     verdict,
 )
 from experiments.gafi.stages import STAGES
 from suite.config import load_config
 from suite.errors import BadInput
+from suite.overall.figure_files import MAX_BYTES as MAX_FIGURES
+from suite.overall.figure_files import read_figures
+from suite.published import NOT_FOUND, read_published
 from suite.stage import Context
 from tests.gafi.report_fakes import BY_TEST, FILTERED, REAL, finished_run, summary
 
@@ -146,6 +149,15 @@ def test_a_missing_file_of_evaluate_is_one_line(tmp_path):
         run(ctx)
 
 
+def test_figures_are_left_for_the_page_about_all_systems(tmp_path):
+    ctx = context(tmp_path)
+    run(ctx)
+    rows = read_figures(ctx.out)
+    assert [row["name"] for row in rows][:1] == ["samples"]
+    assert {"training0", "search0", "confidence"} <= {row["name"] for row in rows}
+    assert sum(row["path"].stat().st_size for row in rows) < MAX_FIGURES
+
+
 # --- published.csv ---
 
 
@@ -155,18 +167,27 @@ def test_the_published_gaps_are_those_of_the_abstract():
 
 
 def test_what_was_not_found_stays_not_found():
-    rows = read_published()
-    ours = [row for row in rows if row["table"] not in ("gap", "other works")]
+    ours = [row for row in read_published(PUBLISHED) if row.table not in ("gap", "other works")]
     assert ours
-    assert {row["value"] for row in ours} == {NOT_FOUND}
+    assert {row.value for row in ours} == {NOT_FOUND}
     assert published_value("gap", "DermaMNIST") == (NOT_FOUND, None)
     assert published_value("gap", "no such set") == (NOT_FOUND, None)
 
 
 def test_every_row_names_its_source_and_other_works_say_so():
-    for row in read_published():
-        assert row["source"]
-        assert (row["table"] == "other works") == ("not GaFi" in row["source"])
+    for row in read_published(PUBLISHED):
+        assert (row.table == "other works") == ("not GaFi" in row.source)
+
+
+def test_measured_figures_carry_the_keys_of_the_published_ones():
+    measured = summary(kept_epochs=True, by="val")
+    keys = {row.key for row in read_published(PUBLISHED)}
+    rows = joined_results(measured)
+    found = {(row["table"], row["row"], row["metric"]): row["value"] for row in rows}
+    assert set(found) - keys == {("gap", "FashionMNIST", "real accuracy minus CAS, epoch by test")}
+    assert found["real accuracy", "FashionMNIST", "accuracy"] == REAL
+    assert found["CAS", "FashionMNIST", "accuracy"] == FILTERED
+    assert found["gap", "FashionMNIST", "real accuracy minus CAS"] == pytest.approx(100 * (REAL - FILTERED))
 
 
 # --- verdicts ---

@@ -11,10 +11,11 @@ import pytest
 from experiments.imaginarynet.config import CONFIG, CONFIGS
 from experiments.imaginarynet.report import run
 from experiments.imaginarynet.report_switches import SWITCHES, turned
-from experiments.imaginarynet.report_tables import PUBLISHED, read_published, trade_off_of
+from experiments.imaginarynet.report_tables import published_rows, trade_off_of
 from experiments.imaginarynet.store.manifest import CANDIDATES, read_rows
 from suite.config import load_config, to_tree
 from suite.errors import BadInput
+from suite.overall.figure_files import MAX_BYTES, read_figures
 from suite.report.switches import value_of
 from tests.imaginarynet.candidates import context
 from tests.imaginarynet.report_fakes import CLASSES, DIGEST, config_of, finished_run
@@ -130,13 +131,21 @@ def test_warnings_switches_and_deviations_are_said_and_texts_are_escaped(page):
     assert "embedded-tiny" in text
 
 
+def test_figures_are_left_for_the_page_about_all_systems(page):
+    rows = read_figures(page[0].out)
+    assert {"classes", "filter"} <= {row["name"] for row in rows}
+    assert any(row["name"].startswith("set-") for row in rows)
+    assert sum(row["path"].stat().st_size for row in rows) < MAX_BYTES
+
+
 def test_published_results_are_marked_as_such(page):
     text = page[1]
     head, _, rest = text.partition("<h2>Published results</h2>")
     assert rest.lstrip().startswith("<p><b>Published, not measured here</b>")
     assert "65.05" in rest
     assert "65.05" not in head
-    assert len(read_published()) == 29
+    rows = [row for row in published_rows() if row.table == "detectors"]
+    assert len(rows) == 29
 
 
 def test_the_same_run_gives_the_same_bytes(page, tmp_path):
@@ -178,29 +187,3 @@ def test_switches_that_are_turned_are_told_with_both_values():
     assert found["replace.rounds"] == (2, 1)
     assert found["dalle_mini.dtype"] == ("float32", "float16")
     assert "filter.policy" not in found
-
-
-# --- published.csv ---
-
-
-def test_the_classes_of_a_published_row_average_to_its_map():
-    with PUBLISHED.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    assert all("README" in row["source"] or "paper" in row["source"].lower() for row in rows)
-    complete = [row for row in rows if row["AP_aeroplane"]]
-    assert len(complete) == 12
-    for row in complete:
-        values = [float(value) for name, value in row.items() if name.startswith("AP_")]
-        assert len(values) == 20
-        assert sum(values) / 20 == pytest.approx(float(row["mAP_voc07_test_pct"]), abs=0.01)
-
-
-def test_headline_results_are_those_of_the_readme():
-    found = {
-        (row["setting"], row["detector"], row["real_unlabelled"]): row["mAP_voc07_test_pct"]
-        for row in read_published()
-        if "README" in row["source"]
-    }
-    assert found["ISOD", "OICR", ""] == "35.43"
-    assert found["WSOD", "W2N", ""] == "65.05"
-    assert found["SSOD", "UnbiasedTeacher", "VOC12_trainval"] == "81.60"

@@ -11,6 +11,7 @@ from PIL import Image
 from experiments.sample_synthesis.report import run
 from experiments.sample_synthesis.stages import stages_of
 from suite.errors import BadInput
+from suite.overall.figure_files import MAX_BYTES, read_figures
 from suite.tables import read_csv
 from tests.sample_synthesis.report_fakes import context, load
 
@@ -58,6 +59,12 @@ def test_the_page_is_one_offline_file_whose_tags_nest_and_links_lead_to_the_mani
     assert {r for r in outside if r.startswith("../")} == manifests
     assert "<script" not in text
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"|<metadata>.*?</metadata>', "", text, flags=re.S)
+
+
+def test_figures_are_left_for_the_page_about_all_systems(page):
+    rows = read_figures(page[0].out)
+    assert {"face-sheet0", "face-result0"} <= {row["name"] for row in rows}
+    assert sum(row["path"].stat().st_size for row in rows) < MAX_BYTES
 
 
 def test_measured_and_published_tables_are_two_and_a_stand_in_is_compared_with_nothing(page):

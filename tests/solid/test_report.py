@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from experiments.solid.config import SolidConfig
-from experiments.solid.report import compare, read_published, result_rows, run
+from experiments.solid.report import PUBLISHED, compare, result_rows, run
 from experiments.solid.store.check import check_store, summarize
 from suite.config import load_config
 from suite.errors import BadInput
 from suite.manifest import MANIFEST, write_json
+from suite.overall.figure_files import MAX_BYTES, read_figures
+from suite.published import read_published
 from suite.stage import Context, Stage
 from tests.solid.learning_fakes import AP50, finished_learning
 from tests.solid.store.fakes import LAYOUT, finished_run, manifest
@@ -112,15 +114,22 @@ def test_the_figures_are_data_too(ctx):
 
 def test_the_same_run_gives_the_same_page(ctx):
     run(ctx)
-    first = {p.name: p.read_bytes() for p in ctx.out.iterdir()}
+    first = {p: p.read_bytes() for p in ctx.out.rglob("*") if p.is_file()}
     run(ctx)
-    assert first == {p.name: p.read_bytes() for p in ctx.out.iterdir()}
+    assert first == {p: p.read_bytes() for p in ctx.out.rglob("*") if p.is_file()}
+
+
+def test_figures_are_left_for_the_page_about_all_systems(ctx):
+    run(ctx)
+    rows = read_figures(ctx.out)
+    assert {"targets", "queries", "found", "curve0"} <= {row["name"] for row in rows}
+    assert sum(row["path"].stat().st_size for row in rows) < MAX_BYTES
 
 
 def test_only_the_published_setting_is_judged():
     summary = dict.fromkeys(("boxes", "boxes_per_image", "seconds_per_image", "store_bytes"), 1)
     rows = result_rows({**summary, "images": 1000000, "classes": 5, "shots_per_model": 8})
-    small, full = (compare(rows, read_published(), same_settings=same) for same in (False, True))
+    small, full = (compare(rows, read_published(PUBLISHED), same_settings=same) for same in (False, True))
     assert {row["verdict"] for row in small} == {"not comparable"}
     assert [row["verdict"] for row in full] == ["as published", "differs", "as published"]
 

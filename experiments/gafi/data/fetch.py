@@ -12,7 +12,6 @@ first download is kept beside the data (`fetched.json`), so that a later one can
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -29,6 +28,7 @@ from pathlib import Path, PurePosixPath
 
 from experiments.gafi.data.catalogue import FASHION_FILES, FASHION_PACKAGE, SOURCES, Download, Source
 from experiments.gafi.data.locate import has_official_files
+from suite.by_hand import Parser
 from suite.errors import BadInput, Missing, guard
 from suite.manifest import file_digest, read_json, write_json
 from suite.paths import data_path
@@ -247,7 +247,8 @@ def move_into(content: Path, folder: Path) -> None:
 def main() -> None:
     """Command line: names of folders below DATA_DIR."""
     names = {source.folder: source for source in SOURCES.values()}
-    parser = argparse.ArgumentParser(description="Download a data set of GaFi into DATA_DIR (default data/).")
+    text = "Download a data set of GaFi into DATA_DIR (default data/)."
+    parser = Parser(prog="fetch", description=text, allow_abbrev=False)
     parser.add_argument("name", choices=sorted(names))
     parser.add_argument(
         "--folder", type=Path, help="where to put it (default: its own folder below DATA_DIR)"

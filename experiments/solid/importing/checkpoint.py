@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +35,9 @@ from experiments.solid.learn.pretrain.lazy import lazy_pretrain, make
 from suite.by_hand import Parser, bring_up, part_key
 from suite.config import load_config
 from suite.errors import BadInput
-from suite.manifest import file_digest, read_json, write_json
+from suite.manifest import discard, file_digest, read_json, write_json
 from suite.provenance import ROOT
+from suite.runs import choose
 from suite.stage import Context, Job, Stage
 
 MODEL, RESULT = "model.pth", "import.json"
@@ -89,9 +89,9 @@ def run(args: argparse.Namespace) -> Iterator[str]:
         raise BadInput(
             "no such checkpoint", file=args.file, fix="give the path of a .pth or .safetensors file"
         )
-    config = load_config(
-        SolidConfig, ROOT / "experiments/solid/configs" / f"{args.scale}.yaml", args.override
-    )
+    configs = ROOT / "experiments/solid/configs"
+    choose(args.scale, sorted(path.stem for path in configs.glob("*.yaml")), "scale")
+    config = load_config(SolidConfig, configs / f"{args.scale}.yaml", args.override)
     settings = Settings(os.path.abspath(args.file), args.num_classes, config)
     job = Job(stage=STAGE, config=settings, seed=0, device="cpu", inputs={}, out=args.out)
     fix = "choose another --out, or add --force to move it aside"
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> Iterator[str]:
         yield from bring_up(job, force=args.force, fix=fix)
     except BadInput:
         if part_key(job.part) == job.key:  # nothing in it is worth keeping, and it would be in the way
-            shutil.rmtree(job.part)
+            discard(job.part)
         raise
     yield from told(read_json(job.out / RESULT))
 

@@ -131,8 +131,9 @@ def load_model_file(path: Path) -> Any:
             fix="save its tensors alone, as .safetensors or by torch.save",
         ) from None
     except (RuntimeError, zipfile.BadZipFile, EOFError, ValueError) as error:
-        first = str(error).strip().split("\n", 1)[0]
-        raise BadInput(f"no readable checkpoint ({first})", file=path) from None
+        first = str(error).strip().split("\n", 1)[0] or type(error).__name__
+        fix = "copy or download it again"
+        raise BadInput(f"no readable checkpoint ({first})", file=path, fix=fix) from None
 
 
 def named_tensors(tree: Any, path: Path) -> dict[str, torch.Tensor]:
