@@ -116,10 +116,35 @@ def open_part(part: Path, key: str) -> None:
     found = read_json(part / KEY_FILE)
     if found is not None and found.get("key") == key:
         return
-    if part.exists():
-        shutil.rmtree(part)
+    discard(part)
     part.mkdir(parents=True)
     write_json(part / KEY_FILE, {"key": key})
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder. It loses its name first: a kill in the middle leaves nothing that looks foreign."""
+    doomed = folder.with_name(f".{folder.name}.gone")
+    if doomed.exists():  # of such a kill
+        shutil.rmtree(doomed)
+    if folder.exists():
+        folder.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def refuse_foreign(*folders: Path) -> None:
+    """BadInput where a result, or its work folder, would replace what no stage has made.
+
+    Hidden files do not count: a kill inside the first write leaves one.
+    """
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            what = "a file stands where a folder is needed"
+            raise BadInput(what, file=folder, fix="choose another --out")
+        if not folder.is_dir() or any((folder / name).exists() for name in (KEY_FILE, MANIFEST)):
+            continue
+        if any(not path.name.startswith(".") for path in folder.iterdir()):
+            what = "holds files that no stage has made"
+            raise BadInput(what, file=folder, fix="choose another --out, or move them away")
 
 
 def commit(part: Path, out: Path) -> None:
@@ -166,7 +191,6 @@ def reopen(out: Path) -> Path:
     part = part_of(out)
     if out.exists():
         (out / MANIFEST).unlink(missing_ok=True)
-        if part.exists():
-            shutil.rmtree(part)
+        discard(part)
         out.rename(part)
     return part

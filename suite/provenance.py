@@ -22,6 +22,7 @@ from typing import Any
 from suite.errors import Missing
 
 IMAGE_RECORD = Path("/opt/image.json")  # written when an image is built
+IMAGE_VARIABLE = "SYNDET_IMAGE_ID"  # set by a launcher that can ask the engine; nobody can within a container
 LOCK_STAMP = ".lock-sha256"  # written into a virtual environment when it is built
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,7 +46,11 @@ def all_packages() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """Which image or locked environment this is; `packages_sha256` is the digest of its full freeze."""
+    """Which image or locked environment this is; `packages_sha256` is the digest of its full freeze.
+
+    `image` is None outside of our images; within, its toolchain, accel, `record_sha256` (digest of its
+    /opt/image.json: packages, Python, lock) and `id`, the engine's own, None where no launcher told it.
+    """
     freeze = json.dumps(all_packages(), sort_keys=True)
     record: dict[str, Any] = {
         "python": platform.python_version(),
@@ -55,8 +60,14 @@ def environment() -> dict[str, Any]:
         "lock_sha256": None,
     }
     if IMAGE_RECORD.is_file() and sys.prefix.startswith("/opt/"):
-        image = json.loads(IMAGE_RECORD.read_text(encoding="utf-8"))
-        record["image"] = image.get("labels", image.get("toolchain"))
+        data = IMAGE_RECORD.read_bytes()
+        image = json.loads(data)
+        record["image"] = {
+            "toolchain": image.get("toolchain"),
+            "accel": image.get("accel"),
+            "record_sha256": hashlib.sha256(data).hexdigest(),
+            "id": os.environ.get(IMAGE_VARIABLE) or None,
+        }
         record["lock_sha256"] = image.get("lock_sha256")
     stamp = Path(sys.prefix) / LOCK_STAMP
     if stamp.is_file():

@@ -142,3 +142,26 @@ def _svg_text(canvas: FigureCanvasSVG) -> str:
         re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1),
         count=1,
     )
+
+
+def panels(
+    drawers: Mapping[str, Callable[[Axes], None]], *, x: str = "", y: str = "", size: tuple = SIZE
+) -> Markup:
+    """Plots with one x axis, one above the other, in one `<svg>`, each with its name; `size`: of one of them.
+
+    The first has the legend.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(size[0], size[1] * max(len(drawers), 1)), layout="constrained")
+        canvas = FigureCanvasSVG(figure)
+        places = figure.subplots(max(len(drawers), 1), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (name, draw) in zip(places, drawers.items(), strict=False):
+            draw(axes)
+            axes.set_title(name, fontsize=10, loc="left")
+            axes.set_ylabel(y)
+            axes.tick_params(labelbottom=True)
+        places[-1].set_xlabel(x)
+        if places[0].get_legend_handles_labels()[1]:
+            places[0].legend(frameon=False, fontsize=8)
+        text = _svg_text(canvas)
+    return Markup(text)
