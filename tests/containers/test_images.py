@@ -14,12 +14,15 @@ import os
 import socket
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.containers.compose import TOOLCHAINS, compose_run, docker, relay_state, wait_for
 
-SIZE_BUDGET_GB = {"blender": 2.3, "detectron2": 7.0, "jax": 1.7, "tensorflow": 2.7}
+ROOT = Path(__file__).parents[2]
+SIZE_BUDGET_GB = yaml.safe_load((ROOT / "docker/sizes.yaml").read_text())
 CALLERS = (0, 1000, 4242)  # owners of the runs/ folder; none but 0 has a name in the images
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -51,12 +54,18 @@ def test_an_image_says_what_it_is(images, toolchain):
     assert labels["syndet.min-driver"] == str(record["min_driver"] or "")
     assert record["python"].startswith("3.11.")
     assert len(record["packages"]) > 30
+    program = "import json, suite.provenance as p; print(json.dumps(p.environment()))"
+    told = json.loads(compose_run(toolchain, "python", "-c", program).stdout)
+    image = told["image"]
+    assert (image["toolchain"], image["accel"], image["id"]) == (toolchain, "cpu", None)
+    assert len(image["record_sha256"]) == 64
+    assert told["lock_sha256"] == record["lock_sha256"]
 
 
 @pytest.mark.parametrize("uid", CALLERS)
 def test_a_bare_run_has_no_privilege_and_its_files_belong_to_the_caller(images, runs, uid):
     folder = runs(uid)
-    done = compose_run("jax", "python", "tests/containers/inside/hardening.py", "made", RUNS_DIR=str(folder))
+    done = compose_run("jax", "python", "-m", "suite.audits.hardening", "made", RUNS_DIR=str(folder))
     report = json.loads(done.stdout)
     assert (report["uid"], report["gid"], report["home"]) == (uid, uid, "/tmp")
     assert set(report["groups"]) <= {uid}
@@ -75,7 +84,7 @@ def test_a_bare_run_has_no_privilege_and_its_files_belong_to_the_caller(images, 
 
 def test_a_run_with_user_stays_that_user_without_a_home(images, runs):
     folder = runs(4242)
-    done = compose_run("jax", "python", "tests/containers/inside/hardening.py", "made",
+    done = compose_run("jax", "python", "-m", "suite.audits.hardening", "made",
                        options=("--user", "4242:4242", "-e", "HOME="), RUNS_DIR=str(folder))
     report = json.loads(done.stdout)
     assert (report["uid"], report["gid"], report["home"]) == (4242, 4242, "/tmp")
@@ -134,7 +143,7 @@ def test_a_verb_runs_in_its_own_toolchain_and_is_hidden_by_no_program(images, ve
 
 def test_the_container_beside_a_paper_has_no_more_rights_than_the_paper(images, runs):
     folder = runs(4242)
-    words = ("python", "tests/containers/inside/hardening.py", "made")
+    words = ("python", "-m", "suite.audits.hardening", "made")
     for service in ("solid", "detectron2-relay"):
         report = json.loads(compose_run(service, *words, RUNS_DIR=str(folder)).stdout)
         assert (report["uid"], report["gid"]) == (4242, 4242)

@@ -11,6 +11,7 @@ import pytest
 from experiments.dense_detector.checkpoint import load_checkpoint
 from experiments.dense_detector.cli import build_parser, main
 from experiments.dense_detector.flags import settings_of
+from suite.overall.figure_files import read_figures
 from tests.dense_detector.chain import ROOT, Chain, make_sets
 
 SMALL = [
@@ -202,6 +203,8 @@ def test_as_stages_the_chain_ends_in_a_report_and_a_second_call_does_nothing(tmp
     page = (tmp_path / "run/report/index.html").read_text()
     assert all(text in page for text in ("ours", "compat", "anchor oracle", "mean box", "not published"))
     assert not re.search(r"(src|href|url)\W{1,2}http|<script", page)  # nothing is fetched
+    figures = read_figures(tmp_path / "run/report")
+    assert {row["name"] for row in figures} == {"curve0", "curve1", "curve2", "found", "heat"}
     capsys.readouterr()
     chain.must("import", "verify", "train", "eval", "report")
     assert capsys.readouterr().out.count("up to date") == 5

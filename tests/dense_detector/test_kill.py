@@ -62,6 +62,7 @@ def assert_same_end(chain, other):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.kill
 def test_a_run_killed_three_times_at_random_steps_ends_as_the_undisturbed_one(chain, tmp_path):
     run, dice = disturbed(chain, tmp_path / "run"), random.Random(4)
     for step in sorted(dice.sample(range(1, STEPS), 3)):

@@ -121,6 +121,7 @@ def kill_after(chain, name, more):
     process.communicate()
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("name", ["images", "scores"])
 def test_killed_at_random_moments_it_ends_as_the_undisturbed_one(finished, tmp_path, name):
     chain = beside(finished, tmp_path, *finished.stages[name].inputs)

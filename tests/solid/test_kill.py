@@ -43,6 +43,7 @@ def kill_after_lines(run, verb, lines):
     return log + process.communicate()[1]
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("verb", ["targets", "queries"])
 def test_a_run_killed_at_random_moments_ends_as_the_undisturbed_one(prepared, finished, tmp_path, verb):
     run = prepared.copy(tmp_path, *BEFORE_PICTURES)

@@ -58,6 +58,7 @@ def state_step(folder):
         return int(state["step"])
 
 
+@pytest.mark.kill
 def test_a_run_killed_twice_ends_with_the_bytes_of_one_that_was_not(quiet, tmp_path):
     folder = tmp_path / "run"
     for step in (5, 4):  # in the middle of epochs, between two checkpoints

@@ -166,6 +166,7 @@ def files(folder):
     return {str(p.relative_to(folder)): file_digest(p) for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 def test_a_shard_killed_inside_a_candidate_ends_with_the_same_bytes(run, tmp_path):
     shards = {}

@@ -64,6 +64,7 @@ def test_pictures_do_not_depend_on_order_or_on_what_was_rendered_before(scenes):
     assert not (first[3] == first[12]).all()
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 def test_a_killed_worker_goes_on_with_the_bytes_of_one_that_was_not(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "CHUNK", SMALL)

@@ -79,6 +79,7 @@ def wait_for_checkpoint(chain, name, process, before):
         time.sleep(0.02)
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize(
     ("name", "kills"), [("train-wsod-oicr", 2), ("train-ssod-unbiased-teacher", 1), ("train-wsod-w2n", 1)]
 )

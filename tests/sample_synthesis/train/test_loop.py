@@ -95,6 +95,7 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(tmp_path, step):
     assert (digest(result.weights), result.history, result.epoch) == uninterrupted()
 
 
+@pytest.mark.kill
 @pytest.mark.slow
 def test_a_training_killed_without_warning_goes_on_to_the_same_bytes(tmp_path):
     code = (

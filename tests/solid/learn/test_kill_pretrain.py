@@ -50,6 +50,7 @@ def interrupt(run, out, iterations, with_signal):
     return log + process.communicate()[1], process.returncode
 
 
+@pytest.mark.kill
 def test_a_run_killed_at_random_moments_ends_as_the_undisturbed_one(undisturbed):
     dice = random.Random(3)
     log = "".join(

@@ -47,7 +47,7 @@ class Checkout:
     def run(self, *words: str, **extra: str) -> tuple[int, str]:
         """`python -m <words>` to its end: exit code and output."""
         process = self.start(*words, **extra)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
         return process.returncode, output
 
     def launch(self, stage: str, *words: str, **extra: str) -> tuple[int, str]:

@@ -94,6 +94,7 @@ DOCKER = """echo "$@" >> "$DOCKER_NOTES"
 case "$1" in
   info) echo '{"ServerVersion": "28.0", "Runtimes": {}}'; exit ;;
   stop) exit 1 ;;
+  image) echo sha256:0123456789abcdef; exit ;;
 esac
 [ "$2" = version ] && exit
 while [ "$1" != suite ]; do
@@ -116,6 +117,8 @@ def test_a_wide_stage_through_docker_compose(checkout):
         line.split() for line in (checkout.root / "docker-notes").read_text().splitlines() if " run " in line
     ]
     assert len(runs) == 1 + 1 + 4 + 1, "numbers, the list of shards, four shards, gather"
+    assert all("SYNDET_IMAGE_ID=sha256:0123456789abcdef" in words for words in runs if "-e" in words)
+    assert sum("-e" in words for words in runs) >= 5
     names = [words[words.index("--name") + 1] for words in runs]
     assert len(set(names)) == len(names)
     assert (checkout.run_folder / "make-squares/00003/squares.json").is_file()

@@ -38,6 +38,7 @@ def digests(folder):
     return manifest["key"], manifest["counts"], [shard["outputs_sha256"] for shard in manifest["shards"]]
 
 
+@pytest.mark.kill
 def test_a_run_killed_at_random_moments_ends_in_the_digests_of_the_undisturbed_one(finished):
     dice = random.Random("finetune")
     line = finished.command("finetune", out="killed")
