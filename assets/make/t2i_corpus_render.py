@@ -50,6 +50,8 @@ FLOOR, WALL = (30.0, 30.0), (24.0, 10.0)
 class Stage:
     """Renders one scene after the other with one thread."""
 
+    mode = "RGB"  # of the pictures, as Pillow names it
+
     def __init__(self, seed: int, settings: Render = SETTINGS) -> None:
         self.seed, self.scratch = seed, Scratch()
         reset_blender()
@@ -205,7 +207,7 @@ class Stage:
             raise BadInput(f"Blender could not render ({reason or 'no picture was written'})", file=path,
                            fix="make space there, or set TMPDIR to a folder with space")  # fmt: skip
         with Image.open(path) as picture:
-            pixels = np.array(picture.convert("RGB"))
+            pixels = np.array(picture.convert(self.mode))
         path.unlink()
         return pixels
 

@@ -153,6 +153,23 @@ def compose(seed: int, index: int) -> Scene:
     )  # fmt: skip
 
 
+def compose_alone(rng: np.random.Generator, seed: int, word: str, *, index: int, variant: int) -> Scene:
+    """One thing of a class without company, as `compose` shows them; for pictures other than the corpus'.
+
+    seed, variant: of the thing's shape. The floor and the wall give back light, whether they show or not.
+    """
+    _, tint = draw_color(rng, word)
+    thing = Placed(word, variant, tint, (0.0, 0.0), _heading(rng, word), 1.0)
+    elevation = np.radians(rng.triangular(8, 22, 42))
+    eye, target, shift = _frame(rng, [placed_corners(seed, thing)], elevation)
+    return Scene(
+        index=index, word=word, caption="", split="", things=(thing,), floor=_floor(rng), wall=_wall(rng),
+        wall_distance=float(rng.uniform(1.2, 2.6)), wall_turned=float(rng.uniform(-0.45, 0.45)),
+        eye=eye, target=target, roll=float(rng.normal(0, 0.05)), shift=shift, light=_light(rng),
+        sky=float(rng.uniform(0.45, 0.8)), cycles_seed=int(rng.integers(2**31)),
+    )  # fmt: skip
+
+
 def _heading(rng: np.random.Generator, word: str) -> float:
     """Any way round; a mug not with its handle behind it."""
     if word in HEADINGS:

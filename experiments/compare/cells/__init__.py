@@ -1,0 +1,1 @@
+"""The cells of the comparison: one training and one test each."""
