@@ -6,10 +6,11 @@ RUN := workflow/run
 
 .DEFAULT_GOAL := help
 .PHONY: help reproduce-solid reproduce-dense-detector reproduce-gafi reproduce-sample-synthesis
-.PHONY: reproduce-imaginarynet reproduce
+.PHONY: reproduce-imaginarynet reproduce compare
 .PHONY: plan status logs shell report
 .PHONY: fetch-meshes fetch-fashion-mnist fetch-cifar10 fetch-cifar100 fetch-cinic10 fetch-dermamnist
 .PHONY: tabletop t2i-corpus
+.PHONY: audit-inputs audit-kill audit-determinism audit-containers
 .PHONY: doctor gpu-check images test lint clean
 
 help: ## this page
@@ -31,8 +32,12 @@ reproduce-sample-synthesis: ## cut-outs -> synthetic images -> detectors (OBJECT
 reproduce-imaginarynet: ## class names -> pictures -> detectors (SETTING=isod,wsod,ssod DETECTOR=oicr)
 	@$(RUN) reproduce imaginarynet
 
-reproduce: ## every paper that is here, one after the other, then the report
+reproduce: ## every paper that is here, then the report; also compare: which data help?
 	@$(RUN) reproduce all && $(RUN) report
+
+# Named in the line above.
+compare:
+	@$(RUN) reproduce compare
 
 plan: ## stages, shards, what is up to date and why not, disk, time; starts nothing
 	@$(RUN) plan
@@ -46,7 +51,7 @@ logs: ## the last lines of a stage's log (STAGE=targets)
 shell: ## a shell in a toolchain (TOOLCHAIN=blender)
 	@$(RUN) shell
 
-report: ## one page that leads to the report of every run
+report: ## one page about all runs: published beside measured, curves, pictures, audits
 	@$(RUN) report
 
 fetch-meshes: ## download more meshes for SOLID (300 MB, by digest) into data/packages
@@ -75,10 +80,18 @@ gpu-check: ## one kernel of each framework on the GPU
 images: ## build the container images (TOOLCHAIN=blender: only that one)
 	@$(RUN) images
 
+audit-inputs: ## malformed inputs end in one line; also audit-kill, -determinism, -containers
+	@$(RUN) audit inputs
+
+# Named in the line above.
+audit-kill audit-determinism audit-containers:
+	@$(RUN) audit $(@:audit-%=%)
+
 test: ## lint and the tests without GPU or container (.ci/run adds the slow ones)
 	@$(RUN) test
 
-lint: ## the style checks alone
+# Named in the line above.
+lint:
 	@$(RUN) test lint
 
 clean: ## list the runs, ask, delete them (FORCE=1: do not ask); never data/

@@ -5,4 +5,5 @@ import sys
 from suite.cli import main
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # in a pipe, too, results come in turn with what stderr says
     sys.exit(main())

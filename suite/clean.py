@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import sys
 from pathlib import Path
 
 from suite.errors import BadInput
+from suite.manifest import discard
 from suite.plan import size_text
 from suite.runs import folder_setting
 
-BESIDE = ("report", "tabletop", ".cache")  # folders of RUNS_DIR that are no system's
+BESIDE = ("report", "tabletop", "audits", ".cache")  # folders of RUNS_DIR that are no system's
 
 
 def doomed(runs: Path) -> list[Path]:
-    """What `clean` deletes: the runs (system/scale/seed), the overview page, what `make tabletop` made and
-    what stages keep for later runs (.cache), nothing else that may lie there.
+    """What `clean` deletes: the runs (system/scale/seed), the overview page, what `make tabletop` and the
+    audits made, what stages keep for later runs (.cache) and what a killed `clean` has left, nothing else
+    that may lie there.
     """
     found = [path.parent for path in runs.glob("*/*/seed*/logs") if path.parent.is_dir()]
+    found += [*runs.glob(".*.gone"), *runs.glob("*/*/.seed*.gone")]
     return sorted([*found, *(runs / name for name in BESIDE if (runs / name).is_dir())])
 
 
@@ -34,10 +36,12 @@ def folder_size(folder: Path) -> int:
 
 
 def in_use(folder: Path) -> bool:
-    """True while a command works on the run."""
-    lock = folder / ".lock"
-    if not lock.is_file():
-        return False
+    """True while a command works on the run, or on one of those that an audit keeps below its folder."""
+    return any(is_held(lock) for lock in folder.rglob(".lock") if lock.is_file())
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds the lock."""
     with lock.open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,7 +70,7 @@ def clean(*, force: bool) -> int:
         print("nothing was deleted")
         return 0
     for folder in folders:
-        shutil.rmtree(folder)
+        discard(folder)
         remove_empty_parents(folder, runs)
     print(f"deleted {len(folders)} folders")
     return 0

@@ -9,9 +9,11 @@ import argparse
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from suite.by_hand import Parser
 from suite.errors import BadInput, guard
-from suite.runs import Run, choose, own_overrides, systems
+from suite.runs import Run, choose, own_overrides, papers, systems
 
 # Modules are imported by the command that needs them: `plan` must not wait for what `clean` uses.
 
@@ -21,9 +23,9 @@ def setting(name: str, default: str) -> str:
     return os.environ.get(name) or default
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """All commands."""
-    parser = argparse.ArgumentParser(prog="python -m suite", allow_abbrev=False)
+    parser = Parser(prog="python -m suite", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -99,7 +101,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     images.add_argument("--accel", choices=("auto", "cpu", "cuda"), default=setting("ACCEL", "auto"))
 
-    add("report", _report, "collect the reports of all runs on one page")
+    audit = add("audit", _audit, "prove on this machine what the suite claims of itself")
+    audit.add_argument("name", help="inputs, kill, determinism or containers")
+    audit.add_argument("words", nargs=argparse.REMAINDER, help="its own flags (audit NAME -h)")
+
+    report = add("report", _report, "one page about all runs: published beside measured, figures, audits")
+    report.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="a copy to keep, without links into the runs; default RUNS_DIR/report",
+    )
     clean = add("clean", _clean, "show what would be deleted below RUNS_DIR, ask, delete; never data/")
     clean.add_argument("--force", action="store_true", default=bool(setting("FORCE", "")), help="do not ask")
     test = add("test", _test, "the test suite, each part in its own environment")
@@ -152,17 +164,21 @@ def the_run(options: argparse.Namespace, system: str | None = None) -> Run:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    """One paper, or all that exist, one after the other; the first that fails ends it."""
+    """One system, runs that it reads first, or all papers; one after the other, the first that fails ends
+    it.
+    """
     from suite.reproduce import Request, reproduce
 
-    for system in systems() if options.system == "all" else [options.system]:
-        request = Request(
-            run=the_run(options, system), place=options.place, accel=options.accel, device=options.device,
-            jobs=options.jobs, until=options.until, strict=options.strict,
-        )  # fmt: skip
-        code = reproduce(request)
-        if code:
-            return code
+    for system in papers() if options.system == "all" else [options.system]:
+        run = the_run(options, system)
+        for one, until in (*run.before, (run, options.until)):
+            request = Request(
+                run=one, place=options.place, accel=options.accel, device=options.device,
+                jobs=options.jobs, until=until, strict=options.strict,
+            )  # fmt: skip
+            code = reproduce(request)
+            if code:
+                return code
     return 0
 
 
@@ -234,10 +250,19 @@ def _images(options: argparse.Namespace) -> int:
     return images(options.toolchain, accel=options.accel)
 
 
-def _report(options: argparse.Namespace) -> int:
-    from suite.overview import write_overview
+def _audit(options: argparse.Namespace) -> int:
+    from importlib import import_module
 
-    return write_overview()
+    from suite.audits import AUDITS
+
+    name = choose(options.name, list(AUDITS), "audit")
+    return import_module(f"suite.audits.{name}").main(options.words)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from suite.overall.page import write_report
+
+    return write_report(options.out)
 
 
 def _clean(options: argparse.Namespace) -> int:
@@ -254,5 +279,8 @@ def _test(options: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, return the exit code (0 done, 2 bad input, 3 missing, 75 stopped, 1 a bug)."""
-    options = build_parser().parse_args(argv)
-    return guard(lambda: options.run(options))
+    return guard(lambda: _run(build_parser().parse_args(argv)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    return options.run(options)

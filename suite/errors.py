@@ -54,6 +54,9 @@ _DISK = {
     errno.EDQUOT: "disk quota exceeded; free some space and run the same command again",
     errno.EROFS: "the file system is read-only; choose a writable --out",
     errno.EACCES: "permission denied; choose a folder that you may read and write",
+    errno.EEXIST: "a file stands where a folder is needed; choose another path",
+    errno.EISDIR: "a folder stands where a file is needed; choose another path",
+    errno.ENAMETOOLONG: "the name is too long for this disk; choose a shorter path",
     errno.ENOTDIR: "a file stands where a folder is needed; choose another path",
 }
 

@@ -9,9 +9,11 @@ its output flushed and its exit code kept.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 
 def leave(main: Callable[[], int | None]) -> None:
@@ -31,7 +33,10 @@ def leave(main: Callable[[], int | None]) -> None:
 
 
 def quick_exit(code: int) -> None:
-    """Flush and end without exit handlers."""
+    """Flush and end without exit handlers; Blender's would have deleted its folder of temporary files."""
+    session = Path(getattr(getattr(sys.modules.get("bpy"), "app", None), "tempdir", ""))
+    if session.name.startswith("blender_"):  # its own, not the folder of all
+        shutil.rmtree(session, ignore_errors=True)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

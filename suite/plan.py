@@ -20,7 +20,7 @@ import yaml
 
 from suite.inspect_run import DONE, StageState, inspect
 from suite.launch.gpu import list_gpus
-from suite.runs import Run, folder_setting
+from suite.runs import Run, folder_setting, target_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ def as_text(plan: Plan) -> str:
         f"time:  of one worker, measured on {plan.measured_on}" if plan.measured_on else "time:  not measured"
     ]
     lines += ["", *plan.estimate] if plan.estimate else []
-    start = f"make reproduce-{plan.system} SCALE={plan.scale}" + (f" SEED={plan.seed}" if plan.seed else "")
+    start = f"make {target_of(plan.system)} SCALE={plan.scale}" + (f" SEED={plan.seed}" if plan.seed else "")
     lines += ["", f"Nothing was started. To do it: {start}" if left else "Everything is up to date."]
     return "\n".join(lines)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,9 +30,10 @@ from suite.launch.relay import require
 from suite.launch.slurm_settings import load_settings
 from suite.launch.state import read_state
 from suite.launch.worker import die_with_parent, say, worst
+from suite.manifest import discard
 from suite.plan import table, time_text
 from suite.provenance import ROOT
-from suite.runs import Run, choose
+from suite.runs import Run, choose, target_of
 
 WARNINGS_SHOWN = 8  # at the end of a run
 SCALES_UPWARD = ("tiny", "smoke", "small", "medium", "paper")
@@ -117,7 +117,7 @@ def drop_foreign(run: Run) -> None:
     for state in inspect(run):
         if state.is_done and state.other_environment:
             say(f"{run.system}.{state.name}: made with another environment; deleted, because of STRICT")
-            shutil.rmtree(run.folder / state.name)
+            discard(run.folder / state.name)
 
 
 def withdraw_stamps(run: Run, states: Sequence[StageState]) -> None:
@@ -263,8 +263,8 @@ def next_command(run: Run) -> str:
     upward = SCALES_UPWARD[SCALES_UPWARD.index(run.scale) + 1 :] if run.scale in SCALES_UPWARD else ()
     bigger = next((scale for scale in upward if (run.home / "configs" / f"{scale}.yaml").is_file()), None)
     if bigger is None:
-        return f"make reproduce-{run.system} SCALE={run.scale} SEED={run.seed + 1}"
-    return f"make plan PAPER={run.system} SCALE={bigger}   (then make reproduce-{run.system} SCALE={bigger})"
+        return f"make {target_of(run.system)} SCALE={run.scale} SEED={run.seed + 1}"
+    return f"make plan PAPER={run.system} SCALE={bigger}   (then make {target_of(run.system)} SCALE={bigger})"
 
 
 def tell_failure(request: Request, code: int) -> None:

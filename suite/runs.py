@@ -18,6 +18,8 @@ from suite.errors import BadInput
 from suite.provenance import ROOT
 from suite.stage import Stage
 
+COMPARISON = "compare"
+
 
 def folder_setting(variable: str, default: str) -> Path:
     """A folder named by an environment variable (relative to the repository), or its default; absolute."""
@@ -25,8 +27,13 @@ def folder_setting(variable: str, default: str) -> Path:
 
 
 def systems() -> list[str]:
-    """The papers that exist here, as they are typed (`sample-synthesis`)."""
+    """What has stages here, as it is typed (`sample-synthesis`): the papers, and the comparison."""
     return sorted(path.parent.name.replace("_", "-") for path in ROOT.glob("experiments/*/stages.smk"))
+
+
+def papers() -> list[str]:
+    """The systems that reproduce a paper: all but the comparison, which reads runs of others."""
+    return [name for name in systems() if name != COMPARISON]
 
 
 def choose(value: str, known: list[str], what: str) -> str:
@@ -55,6 +62,11 @@ def own_overrides(system: str) -> tuple[str, ...]:
             made = form(os.environ[name])
             words += [made] if isinstance(made, str) else made
     return tuple(words)
+
+
+def target_of(system: str) -> str:
+    """What is typed behind `make` for a system."""
+    return system if system == COMPARISON else f"reproduce-{system}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +112,21 @@ class Run:
         """The resolved config."""
         schema = import_module(f"experiments.{self.package}.config").CONFIG
         return load_config(schema, self.home / "configs" / f"{self.scale}.yaml", list(self.overrides))
+
+    @cached_property
+    def before(self) -> tuple[tuple[Run, str], ...]:
+        """Runs of other systems that have to be there first, each with its last stage (`stages.needed_runs`).
+
+        Their settings are those of their scale and of their own variables, not `overrides`.
+        """
+        needed = getattr(import_module(f"experiments.{self.package}.stages"), "needed_runs", None)
+        rows = [] if needed is None else needed(self.config)
+        found = []
+        for row in rows:
+            own = own_overrides(row.system)
+            run = Run(system=row.system, scale=row.scale, seed=row.seed, overrides=own)
+            found.append((run, row.until))
+        return tuple(found)
 
     def producer(self, input_name: str) -> str:
         """The stage that makes an input: of the same name, or the one whose name ends in it (create-store:

@@ -237,6 +237,7 @@ class Job:
         if ranks.rank():
             return self._follow()
         with self._locked():
+            record.refuse_foreign(self.out, self.part)
             record.open_part(self.part, self.key)
             self._work(self.part, self.out)
         return True
@@ -310,6 +311,7 @@ class Job:
                 return None
             record.reopen(self.out)
         with self._locked():
+            record.refuse_foreign(self.out, self.part)
             fresh = record.read_json(self.part / record.KEY_FILE) != {"key": self.key}
             record.open_part(self.part, self.key)
             if self.stage.prepare and (fresh or not (self.part / ".prepared").exists()):
@@ -320,7 +322,8 @@ class Job:
     def run_shard(self, shard: int) -> bool:
         """Do one shard. Returns False when it was up to date."""
         if not 0 <= shard < self.num_shards:
-            raise BadInput(f"--shard {shard}: there are {self.num_shards} shards, numbered from 0")
+            fix = f"choose one of 0 to {self.num_shards - 1}"
+            raise BadInput(f"--shard {shard}: there is no such shard", fix=fix)
         if self.shard_done(shard):
             return False
         if ranks.rank():
@@ -340,9 +343,8 @@ class Job:
         if missing is None:
             return False
         if missing:
-            raise BadInput(
-                f"{len(missing)} of {self.num_shards} shards are missing: {_few(missing)}", file=self.out
-            )
+            what = f"{len(missing)} of {self.num_shards} shards are missing: {_few(missing)}"
+            raise BadInput(what, file=self.out, fix="do them with --shard I")
         meter = Meter()
         context = self.context(self.part)
         shards = []

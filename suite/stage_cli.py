@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from suite import ranks
+from suite.by_hand import Parser
 from suite.config import dump, load_config
 from suite.errors import BadInput, guard
 from suite.stage import STOP, Job, Stage
@@ -19,10 +20,10 @@ def main(system: str, stages: Mapping[str, Stage], schema: type, argv: Sequence[
     return guard(lambda: _run(stages, schema, build_parser(system, stages).parse_args(argv)))
 
 
-def build_parser(system: str, stages: Mapping[str, Stage]) -> argparse.ArgumentParser:
+def build_parser(system: str, stages: Mapping[str, Stage]) -> Parser:
     """One sub-command per stage, with the flags of the stage contract."""
     package = system.replace("-", "_")
-    parser = argparse.ArgumentParser(prog=f"python -m experiments.{package}", allow_abbrev=False)
+    parser = Parser(prog=f"python -m experiments.{package}", allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="stages, in order")
     for stage in stages.values():
         verb = verbs.add_parser(stage.name, help=stage.summary, description=stage.summary, allow_abbrev=False)
@@ -96,7 +97,8 @@ def _run(stages: Mapping[str, Stage], schema: type, args: argparse.Namespace) ->
     if stage.is_wide and args.shard is not None:
         shard, total = args.shard
         if total not in (None, job.num_shards):
-            raise BadInput(f"--shard {shard}/{total}: this config has {job.num_shards} shards")
+            what = f"--shard {shard}/{total}: this config has {job.num_shards} shards"
+            raise BadInput(what, fix="name no total, or this one")
         return _say(stage, job.run_shard(shard), f" shard {shard}")
     if stage.is_wide and args.gather:
         return _say(stage, job.gather(), "")

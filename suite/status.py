@@ -14,7 +14,7 @@ from suite.errors import EXIT_STOPPED, Missing
 from suite.launch.state import read_state
 from suite.launch.worker import tail
 from suite.plan import table, time_text
-from suite.runs import Run, choose, folder_setting
+from suite.runs import Run, choose, folder_setting, target_of
 
 
 def launches() -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ def print_log(run: Run, stage: str, *, lines: int) -> int:
         log = found[-1] if found else folder / "any.log"
     if not log.is_file():
         raise Missing(
-            "no log yet", file=shown(log), fix=f"start it: make reproduce-{run.system} SCALE={run.scale}"
+            "no log yet", file=shown(log), fix=f"start it: make {target_of(run.system)} SCALE={run.scale}"
         )
     print(f"==> {shown(log)} <==\n{tail(log, lines)}")
     return 0

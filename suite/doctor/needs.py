@@ -17,6 +17,7 @@ ALWAYS = ("runs-writable", "disk", "memory")
 
 # Which toolchains a system's stages use.
 TOOLCHAINS = {
+    "compare": ("blender", "detectron2"),
     "dense-detector": ("detectron2",),
     "gafi": ("tensorflow",),
     "imaginarynet": ("detectron2", "jax"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -37,6 +38,13 @@ def find_engine() -> Engine | None:
     devices = info.get("DiscoveredDevices") or []  # engine 28 and newer lists CDI devices by name
     by_cdi = any("nvidia.com/gpu" in str(device.get("ID", "")) for device in devices)
     return Engine(version=info["ServerVersion"], has_gpu=by_cdi or "nvidia" in (info.get("Runtimes") or {}))
+
+
+@functools.cache
+def image_id(toolchain: str, accel: str) -> str | None:
+    """The engine's id of an image of ours (`sha256:...`); None where it is not there. Asked once a launch."""
+    command = ["docker", "image", "inspect", "--format", "{{.Id}}", f"syndet/{toolchain}:{accel}"]
+    return (_call(command) or "").strip() or None
 
 
 def _json(command: list[str]) -> dict | None:

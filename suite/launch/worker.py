@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import IO
 
 from suite.errors import EXIT_BUG, EXIT_MISSING, EXIT_STOPPED
+from suite.launch.engine import image_id
 from suite.launch.gpu import Gpu, GpuLocks
 from suite.launch.machine import thread_environment
 from suite.launch.places import Place
+from suite.provenance import IMAGE_VARIABLE
 
 PR_SET_PDEATHSIG = 1
 STOP_GRACE_SECONDS = (
@@ -53,6 +55,8 @@ class Crew:
         extra = thread_environment(self.cores, self.jobs)
         if gpu is not None:
             extra["CUDA_VISIBLE_DEVICES"] = gpu.uuid
+        if self.place.name == "docker" and (image := image_id(self.place.toolchain, self.place.accel)):
+            extra[IMAGE_VARIABLE] = image
         container = f"syndet-{os.getpid()}-{name}"
         keep = list(self.keep_open)
         if gpu is not None and self.gpus is not None:

@@ -33,3 +33,12 @@ def test_a_bug_keeps_its_traceback_and_ends_in_1():
 def test_without_blender_the_process_ends_as_any_other():
     done = end(HEAD + "atexit.register(print, 'handled'); leave(lambda: 3)")
     assert (done.returncode, done.stdout) == (3, "handled\n")
+
+
+def test_the_temporary_folder_of_blender_goes_and_the_folder_of_all_stays(tmp_path):
+    for name in ("blender_a1b2c3", "mine"):
+        (tmp_path / name).mkdir()
+        app = f"types.SimpleNamespace(tempdir={str(tmp_path / name)!r})"
+        bpy = f"import types; {HEAD}sys.modules['bpy'] = types.SimpleNamespace(app={app}); "
+        assert end(bpy + "leave(lambda: 2)").returncode == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

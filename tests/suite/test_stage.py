@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from suite import manifest as manifest_file
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -187,6 +189,26 @@ def test_work_of_another_key_is_discarded(toy):
     assert len(squares(toy.folder / "squares")) == 12
 
 
+def test_a_kill_while_old_work_is_discarded_leaves_nothing_that_is_refused(tmp_path, monkeypatch):
+    part = tmp_path / "out.part"
+    manifest_file.open_part(part, "old")
+    (part / "half.json").write_text("{}")
+
+    def killed(folder):
+        (folder / "key.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(manifest_file.shutil, "rmtree", killed)
+        manifest_file.open_part(part, "new")
+    manifest_file.refuse_foreign(tmp_path / "out", part)
+    manifest_file.open_part(part, "new")
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "out.part",
+        "out.part/key.json",
+    ]
+
+
 def test_two_processes_do_not_work_in_one_folder(toy):
     toy("numbers")
     toy("squares", "--list-missing")
@@ -243,3 +265,15 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(toy):
         assert len(squares(disk / "squares")) == 12
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("name", ["numbers", "numbers.part"])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_no_stage_has_made_is_refused_and_stays(toy, name, kind):
+    place = toy.folder / name
+    place.mkdir(parents=True) if kind == "folder" else place.parent.mkdir(parents=True, exist_ok=True)
+    mine = place / "mine.txt" if kind == "folder" else place
+    mine.write_text("mine")
+    done = toy("numbers")
+    assert done.returncode == 2 and str(place) in done.stderr and "Traceback" not in done.stderr
+    assert mine.read_text() == "mine"

@@ -8,39 +8,6 @@ from hypothesis import strategies as st
 from suite.datasets import CocoAnnotation, CocoCategory, CocoImage, CocoSet
 
 
-def tree() -> dict:
-    """Two pictures of 40 x 30, three objects (a polygon, an RLE crowd, a bare box), two classes."""
-    return {
-        "info": {"year": 2026},
-        "images": [
-            {"id": 7, "file_name": "b.png", "width": 40, "height": 30},
-            {"id": 3, "file_name": "a.png", "width": 40, "height": 30, "license": 1, "date": "x"},
-        ],
-        "annotations": [
-            {
-                "id": 2,
-                "image_id": 7,
-                "category_id": 5,
-                "bbox": [10, 5, 20, 10],
-                "area": 100.0,
-                "iscrowd": 0,
-                "segmentation": [[10, 5, 30, 5, 30, 15]],
-            },
-            {
-                "id": 1,
-                "image_id": 3,
-                "category_id": 9,
-                "bbox": [0, 0, 2, 30],
-                "area": 60,
-                "iscrowd": 1,
-                "segmentation": {"size": [30, 40], "counts": [0, 60, 1140]},
-            },
-            {"id": 8, "image_id": 3, "category_id": 5, "bbox": [1.5, 2.25, 3.5, 4.0], "caption": "a cup"},
-        ],
-        "categories": [{"id": 9, "name": "crowd"}, {"id": 5, "name": "cup", "supercategory": "kitchen"}],
-    }
-
-
 def write(folder: Path, content: dict | str) -> Path:
     """The tree (or raw text) as a file in `folder`."""
     path = folder / "set.json"

@@ -1,4 +1,3 @@
-import json
 import tempfile
 from pathlib import Path
 
@@ -6,9 +5,12 @@ import pytest
 from hypothesis import given, settings
 from PIL import Image
 
+from suite.audits.inputs.cases import damages
+from suite.audits.inputs.damage import apply
+from suite.audits.inputs.generators import coco_tree as tree
 from suite.datasets import read_coco, write_coco
 from suite.errors import BadInput
-from tests.suite.datasets.coco_cases import coco_sets, tree, write
+from tests.suite.datasets.coco_cases import coco_sets, write
 
 
 def test_a_good_file_is_read_sorted_by_id_with_every_field(tmp_path):
@@ -54,90 +56,22 @@ def test_nan_is_not_written(tmp_path):
     assert not (tmp_path / "out.json").exists()
 
 
-def change(section, position, **values):
-    def apply(raw):
-        raw[section][position].update(values)
-
-    return apply
+# What can be wrong, as data that the audit of inputs gives to the public commands, too.
+ITEM_FAULTS = {row["name"]: row for row in damages("coco") if row["kind"] != "whole"}
+WHOLE_FAULTS = {row["name"]: row for row in damages("coco") if row["kind"] == "whole"}
 
 
-def drop(section, position, key):
-    def apply(raw):
-        del raw[section][position][key]
-
-    return apply
-
-
-RLE = {"size": [30, 40], "counts": [0, 60, 1140]}
-ITEM_FAULTS = {  # damage -> what the one line must say
-    "duplicate image id": (change("images", 1, id=7), "image 7: the id occurs twice"),
-    "duplicate file name": (
-        change("images", 1, file_name="b.png"),
-        "image 3: has the file_name 'b.png' of image 7",
-    ),
-    "image id as text": (change("images", 0, id="7"), "image at position 0: id is '7', not an integer"),
-    "image without a name": (drop("images", 0, "file_name"), "image 7: file_name is None"),
-    "path out of the folder": (change("images", 0, file_name="../b.png"), "leaves the folder of pictures"),
-    "absolute path": (change("images", 0, file_name="/etc/b.png"), "leaves the folder of pictures"),
-    "zero width": (change("images", 0, width=0), "image 7: width is 0, not a positive integer"),
-    "size as a float": (change("images", 0, height=30.0), "image 7: height is 30.0"),
-    "duplicate annotation id": (change("annotations", 2, id=2), "annotation 2: the id occurs twice"),
-    "dangling image": (
-        change("annotations", 2, image_id=4),
-        "annotation 8: image_id 4 is not among the images",
-    ),
-    "dangling category": (
-        change("annotations", 2, category_id=1),
-        "annotation 8: category_id 1 is not among",
-    ),
-    "category id true": (change("annotations", 2, category_id=True), "annotation 8: category_id is True"),
-    "box missing": (drop("annotations", 2, "bbox"), "annotation 8: bbox is None"),
-    "box of three": (change("annotations", 2, bbox=[1, 2, 3]), "annotation 8: bbox is"),
-    "box with NaN": (change("annotations", 2, bbox=[1, float("nan"), 3, 4]), "no finite number"),
-    "box with infinity": (change("annotations", 2, bbox=[1, 2, float("inf"), 4]), "no finite number"),
-    "box with text": (change("annotations", 2, bbox=[1, 2, "3", 4]), "no finite number"),
-    "box with an endless integer": (change("annotations", 2, bbox=[1, 2, 10**400, 4]), "no finite number"),
-    "zero box": (change("annotations", 2, bbox=[1, 2, 0, 4]), "has no area (width 0, height 4)"),
-    "corners for sizes": (change("annotations", 2, bbox=[30, 20, 25, 15]), "leaves image 3 of 40x30"),
-    "negative origin": (change("annotations", 2, bbox=[-1.5, 2, 3, 4]), "leaves image 3"),
-    "negative area": (change("annotations", 2, area=-1), "area is -1"),
-    "area NaN": (change("annotations", 2, area=float("nan")), "area is nan"),
-    "crowd of two": (change("annotations", 2, iscrowd=2), "iscrowd is 2"),
-    "polygon of two points": (change("annotations", 0, segmentation=[[1, 2, 3, 4]]), "at least three points"),
-    "polygon of odd length": (change("annotations", 0, segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "three points"),
-    "polygon with NaN": (change("annotations", 0, segmentation=[[1, 2, 3, 4, 5, float("nan")]]), "no finite"),
-    "polygon outside": (
-        change("annotations", 0, segmentation=[[1, 2, 3, 4, 50, 6]]),
-        "leaves image 7 by 10 pixels",
-    ),
-    "mask as text": (change("annotations", 0, segmentation="abc"), "neither polygons nor RLE"),
-    "RLE of another size": (
-        change("annotations", 1, segmentation={**RLE, "size": [40, 30]}),
-        "RLE size is [40, 30]",
-    ),
-    "RLE too short": (
-        change("annotations", 1, segmentation={**RLE, "counts": [0, 60]}),
-        "RLE covers 60 pixels",
-    ),
-    "RLE negative": (change("annotations", 1, segmentation={**RLE, "counts": [-1, 1201]}), "negative run"),
-    "RLE cut off": (change("annotations", 1, segmentation={**RLE, "counts": "0l1T"}), "cut off"),
-    "RLE with strange letters": (
-        change("annotations", 1, segmentation={**RLE, "counts": "\x00\xff"}),
-        "characters",
-    ),
-    "RLE without counts": (
-        change("annotations", 1, segmentation={"size": [30, 40]}),
-        "neither a string nor a list",
-    ),
-}
+def damaged(folder: Path, row: dict) -> Path:
+    """The tree as a file in `folder`, damaged."""
+    path = write(folder, tree())
+    for edit in row["damage"]:
+        apply(folder, {**edit, "path": path.name})
+    return path
 
 
 @pytest.mark.parametrize("name", ITEM_FAULTS)
 def test_a_bad_item_is_one_clear_line_or_left_out_and_counted(name, tmp_path):
-    damage, line = ITEM_FAULTS[name]
-    raw = tree()
-    damage(raw)
-    path = write(tmp_path, raw)
+    path, line = damaged(tmp_path, ITEM_FAULTS[name]), ITEM_FAULTS[name]["told"]
     with pytest.raises(BadInput) as caught:
         read_coco(path)
     text = str(caught.value)
@@ -165,55 +99,13 @@ def test_past_the_permitted_share_skipping_stops_with_the_first_fault(tmp_path):
         read_coco(write(tmp_path, raw), on_bad="skip", max_bad_share=0.1)
 
 
-WHOLE_FAULTS = {
-    "empty": ("", "the file is empty"),
-    "not JSON": ("<annotation/>", "not JSON (line 1"),
-    "cut off": (json.dumps(tree())[:-40], "cut off (line 1"),
-    "cut off in a string": (json.dumps(tree())[:20], "cut off"),
-    "a list": ("[]", "not a COCO file: the top level is no object"),
-    "no images": ('{"annotations": [], "categories": []}', "`images` is missing"),
-    "images no list": ('{"images": {}, "annotations": [], "categories": []}', "`images` is not a list"),
-    "empty images": (
-        '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}',
-        "holds no images",
-    ),
-    "nested": ("[" * 200_000, "nested too deeply"),
-}
-
-
 @pytest.mark.parametrize("name", WHOLE_FAULTS)
 @pytest.mark.parametrize("on_bad", ["raise", "skip"])
 def test_a_file_that_is_no_coco_file_always_ends_reading(name, on_bad, tmp_path):
-    text, line = WHOLE_FAULTS[name]
-    path = write(tmp_path, text)
+    path, line = damaged(tmp_path, WHOLE_FAULTS[name]), WHOLE_FAULTS[name]["told"]
     with pytest.raises(BadInput) as caught:
         read_coco(path, on_bad=on_bad)
     assert str(path) in str(caught.value) and line in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("categories", "line"),
-    [
-        ([], "holds no categories"),
-        ([{"id": 5, "name": "cup"}, {"id": 5, "name": "mug"}], "category 5: the id occurs twice"),
-        (
-            [{"id": 5, "name": "cup"}, {"id": 9, "name": "cup"}],
-            "category 9: has the name 'cup' of category 5",
-        ),
-        ([{"id": 5, "name": ""}], "category 5: name is ''"),
-    ],
-)
-def test_a_fault_in_the_class_list_always_ends_reading(categories, line, tmp_path):
-    with pytest.raises(BadInput) as caught:
-        read_coco(write(tmp_path, {**tree(), "categories": categories}), on_bad="skip", max_bad_share=1.0)
-    assert line in str(caught.value)
-
-
-def test_a_missing_file_a_folder_and_binary_are_told_apart(tmp_path):
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    for path, line in (("none.json", "no such file"), (".", "is a folder"), ("binary", "not even UTF-8")):
-        with pytest.raises(BadInput, match=line):
-            read_coco(tmp_path / path)
 
 
 def test_a_set_without_annotations_needs_leave(tmp_path):

@@ -3,10 +3,11 @@ import json
 import numpy as np
 import pytest
 
+from suite.audits.inputs.generators import coco_tree as tree
 from suite.datasets import Detections, read_coco, read_detections, write_detections
 from suite.datasets.masks import encode
 from suite.errors import BadInput
-from tests.suite.datasets.coco_cases import tree, write
+from tests.suite.datasets.coco_cases import write
 
 ROW = {"image_id": 3, "category_id": 5, "bbox": [1, 2, 3, 4], "score": 0.5}
 
