@@ -157,10 +157,11 @@ def _render(
 
 def images(toolchain: str, *, accel: str) -> int:
     """Build the images, one after the other: the second finds the first one's layers."""
+    names = chosen(toolchain)
     if find_engine() is None:
         raise Missing("no Docker engine with compose v2 answers", fix="`make doctor` says what is missing")
     device, _ = pick_device("auto", "docker")
-    for name in chosen(toolchain):
+    for name in names:
         build_image(name, accel=pick_accel(accel, device), device=device)
     return EXIT_OK
 
