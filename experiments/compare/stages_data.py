@@ -19,6 +19,7 @@ from suite.stage import Stage
 
 SYSTEM = "compare"
 TABLETOP_FILE = ROOT / "assets/tabletop/train.json"
+TEXTURES_FILE = "assets/textures/textures.json"
 CUTOUT_BYTES_PER_PIXEL = 1.3  # of a PNG with alpha, for the disk estimate
 PASTED_BYTES_PER_PIXEL = 0.5
 PICTURES = ("numpy", "pillow", "opencv-contrib-python-headless", "scikit-image")
@@ -48,7 +49,7 @@ def _pasted(config: CompareConfig) -> Iterator[Stage]:
     yield make_stage(
         "pasted", "paste cut-outs onto backgrounds: pictures, boxes, masks", "pasted:run",
         uses_gpu=False, inputs=inputs, disk_bytes=pasted_bytes, decides=PICTURES, outside=pasted_state,
-        config=("cutouts", "pasted"),
+        config=("cutouts", "pasted"), files=background_files(config),
     )  # fmt: skip
 
 
@@ -115,6 +116,11 @@ def classes_state(config: CompareConfig) -> str | None:
     text = config.target.train_json
     path = TABLETOP_FILE if config.target.source == "tabletop" or text is None else data_path(text)
     return file_digest(path) if path.is_file() else None
+
+
+def background_files(config: CompareConfig) -> tuple[str, ...]:
+    """The digests of the repository's pictures that cut-outs are pasted onto."""
+    return (TEXTURES_FILE,) if "textures" in config.pasted.backgrounds else ()
 
 
 def pasted_state(config: CompareConfig) -> dict[str, str | None]:

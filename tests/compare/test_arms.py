@@ -78,6 +78,14 @@ def test_rendered_cut_outs_are_of_tabletop_and_no_arm_of_another_target():
     assert load("smoke", COCO, "arms=[real, solid]").target.source == "coco"
 
 
+def test_other_textures_make_the_pasted_pictures_anew_where_they_are_pasted_onto():
+    def files(*overrides):
+        return stages_of(load("smoke", *overrides))["pasted"].files
+
+    assert files() == ("assets/textures/textures.json",)
+    assert files("pasted.backgrounds=[photos]") == ()
+
+
 def test_run_parts_reads_what_a_run_is_called():
     assert run_parts("solid/smoke/seed12", setting="solid_run") == ("solid", "smoke", 12)
 
