@@ -293,11 +293,11 @@ def main(words: Sequence[str]) -> int:
     setup = Setup(folder=folder / "runs", jobs=num_cores(), place=place)
     if (setup.folder / FINISHED).exists():
         shutil.rmtree(setup.folder)
-    setup.folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "systems": [run.system for run in runs], "scale": runs[0].scale, "seed": runs[0].seed, "place": place,
     }  # fmt: skip
-    log = CaseLog(folder, settings)
+    log = CaseLog(folder, settings, made=[setup.folder.name])
+    setup.folder.mkdir(exist_ok=True)
     if not log.done:  # a second time of other settings
         shutil.rmtree(setup.again, ignore_errors=True)
     cases = audit_systems(setup, runs, log)

@@ -50,6 +50,7 @@ LEAST_HITS = 20  # that have to meet a running stage, where so many are asked fo
 MOMENTS = (0.1, 0.9)  # of the undisturbed stage's seconds; a little later it would have ended
 TRIES = 3  # a stage that ends before its moment is done again and killed at half of it
 FINISHED = "finished"
+KINDS = ("quiet", "killed")  # the two runs of a system, and the folders that hold them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +249,7 @@ def audit_run(setup: Setup, plan: Plan, core: int) -> None:
 def end_of(setup: Setup, plan: Plan, stage: str) -> Case:
     """A stage of the killed run beside the undisturbed one, and how it came there."""
     run, table = plan.run, yaml.safe_load(determinism.TABLE.read_text(encoding="utf-8"))
-    homes = [setup.home(kind, run) for kind in ("quiet", "killed")]
+    homes = [setup.home(kind, run) for kind in KINDS]
     numbers = [number for number, moment in enumerate(plan.moments, start=1) if moment.stage == stage]
     hits = [setup.log.done[run.system, f"kill {number}: {stage}"] for number in numbers]
     hits = [case for case in hits if "left" in case.facts]
@@ -339,12 +340,14 @@ def chosen(options: argparse.Namespace) -> tuple[list[Run], int | None, int]:
 
 
 def prepare(folder: Path, settings: Mapping[str, Any]) -> CaseLog:
-    """The log of this audit; what a finished one, or one of other settings, left is deleted."""
+    """The log of this audit; what a finished one, or one of other settings, left is deleted. Undisturbed runs of
+    other settings are kept.
+    """
     if (folder / FINISHED).exists():
-        for name in ("quiet", "killed"):
+        for name in KINDS:
             shutil.rmtree(folder / name, ignore_errors=True)
         (folder / FINISHED).unlink()
-    log = CaseLog(folder, settings)
+    log = CaseLog(folder, settings, made=KINDS)
     if not log.done:
         shutil.rmtree(folder / "killed", ignore_errors=True)
     return log

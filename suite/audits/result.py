@@ -10,6 +10,7 @@ Beside it `cases.jsonl` holds each case as it ends, so that a killed audit goes 
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -138,17 +139,21 @@ class CaseLog:
     """The cases that are examined, on the disk as soon as each ends; those of other settings, or of another
     commit, are dropped: result.json names one commit.
 
-    `log.done` maps (group, name) to its Case; `log.add(case)` appends one.
+    `log.done` maps (group, name) to its Case; `log.add(case)` appends one. `made` names folders of the audit
+    with what the code of a commit made: those of another commit are deleted.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, made: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._file = folder / CASES
-        key = {"key": key_of({**settings, "commit": git_state()["commit"]})}
-        if read_json(folder / SETTINGS) != key:
+        now = {"key": key_of(settings), "commit": git_state()["commit"]}
+        last = read_json(folder / SETTINGS) or {}
+        if last != now:
             self._file.unlink(missing_ok=True)
-            write_json(folder / SETTINGS, key)
+            for name in made if last.get("commit") != now["commit"] else ():
+                shutil.rmtree(folder / name, ignore_errors=True)
+            write_json(folder / SETTINGS, now)
         self.done = {(case.group, case.name): case for case in self._read()}
 
     def _read(self) -> list[Case]:

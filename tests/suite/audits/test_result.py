@@ -30,3 +30,15 @@ def test_verdicts_on_another_commit_or_of_other_settings_are_not_taken_over(tmp_
     CaseLog(tmp_path, {"scale": "tiny"}).add(CASE)
     commit("two")
     assert CaseLog(tmp_path, {"scale": "tiny"}).done == {}
+
+
+def test_what_another_commit_made_is_made_anew_and_what_other_settings_made_is_kept(tmp_path, commit):
+    def runs_after(settings):
+        CaseLog(tmp_path, settings, made=["runs"])
+        return (tmp_path / "runs").exists()
+
+    CaseLog(tmp_path, {"kills": 24})
+    (tmp_path / "runs").mkdir()
+    assert runs_after({"kills": 24}) and runs_after({"kills": 48})
+    commit("two")
+    assert not runs_after({"kills": 48})
