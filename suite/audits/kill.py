@@ -340,8 +340,8 @@ def chosen(options: argparse.Namespace) -> tuple[list[Run], int | None, int]:
 
 
 def prepare(folder: Path, settings: Mapping[str, Any]) -> CaseLog:
-    """The log of this audit; what a finished one, or one of other settings, left is deleted. Undisturbed runs of
-    other settings are kept.
+    """The log of this audit. What a finished one left, or one of another commit, is deleted; of one of other
+    settings the undisturbed runs are kept.
     """
     if (folder / FINISHED).exists():
         for name in KINDS:
