@@ -23,6 +23,9 @@ def setting(name: str, default: str) -> str:
     return os.environ.get(name) or default
 
 
+Add = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+
 def build_parser() -> Parser:
     """All commands."""
     parser = Parser(prog="python -m suite", allow_abbrev=False)
@@ -33,90 +36,107 @@ def build_parser() -> Parser:
         command.set_defaults(run=run)
         return command
 
+    for group in (_add_runs, _add_looks, _add_toolchains, _add_data, _add_whole):
+        group(add)
+    return parser
+
+
+def _add_runs(add: Add) -> None:
+    """What runs are made of."""
     reproduce = add("reproduce", _reproduce, "run a paper's stages, in order, as far as they are not done")
     reproduce.add_argument("system", nargs="?", default="all", help="a paper, or all (default)")
     add_run_options(reproduce)
     add_place_options(reproduce)
     reproduce.add_argument("--until", metavar="STAGE", help="stop after this stage")
-    reproduce.add_argument(
-        "--strict",
-        action="store_true",
-        default=bool(setting("STRICT", "")),
-        help="redo what another environment made",
-    )
+    is_strict = bool(setting("STRICT", ""))
+    text = "redo what another environment made"
+    reproduce.add_argument("--strict", action="store_true", default=is_strict, help=text)
 
     plan = add("plan", _plan, "show stages, shards, reasons, disk and time; start nothing")
-    plan.add_argument(
-        "system", nargs="?", default=setting("PAPER", "solid"), help="a paper (default $PAPER or solid)"
-    )
+    add_paper(plan)
     add_run_options(plan)
-    plan.add_argument("--json", action="store_true", help="for programs")
+    add_json(plan)
 
-    status = add("status", _status, "what runs, what is left, how the last launches ended")
-    status.add_argument("--json", action="store_true", help="for programs")
+
+def _add_looks(add: Add) -> None:
+    """How runs are doing."""
+    add_json(add("status", _status, "what runs, what is left, how the last launches ended"))
 
     logs = add("logs", _logs, "the last lines of a stage's log")
-    logs.add_argument(
-        "stage", nargs="?", default=setting("STAGE", ""), help="a stage (default $STAGE, or the newest log)"
-    )
-    logs.add_argument(
-        "system", nargs="?", default=setting("PAPER", "solid"), help="a paper (default $PAPER or solid)"
-    )
+    text = "a stage (default $STAGE, or the newest log)"
+    logs.add_argument("stage", nargs="?", default=setting("STAGE", ""), help=text)
+    add_paper(logs)
     logs.add_argument("--lines", type=int, default=40, help="how many (default 40)")
     add_run_options(logs)
 
+
+def _add_toolchains(add: Add) -> None:
+    """What stages run in."""
     shell = add("shell", _shell, "a shell in a toolchain")
-    shell.add_argument(
-        "toolchain", nargs="?", default=setting("TOOLCHAIN", "blender"), help="default $TOOLCHAIN or blender"
-    )
+    add_toolchain(shell, "blender")
     add_place_options(shell)
 
     gpu_check = add("gpu-check", _gpu_check, "one kernel of each framework on the GPU")
-    gpu_check.add_argument(
-        "toolchain", nargs="?", default=setting("TOOLCHAIN", "all"), help="default $TOOLCHAIN or all"
-    )
+    add_toolchain(gpu_check, "all")
     add_place_options(gpu_check)
 
     doctor = add("doctor", _doctor, "what is missing on this machine, each line with its remedy")
-    doctor.add_argument("--json", action="store_true", help="for programs")
+    add_json(doctor)
     doctor.add_argument("--for", dest="paper", default=setting("PAPER", ""), help="default $PAPER, or all")
     doctor.add_argument("--scale", default=setting("SCALE", "smoke"), help="default $SCALE or smoke")
 
-    add("fetch-meshes", _fetch_meshes, "download the packages that SOLID's meshes can be extended from")
-
-    fetch_data = add("fetch-data", _fetch_data, "download a data set of GaFi into DATA_DIR")
-    fetch_data.add_argument("name", help="fashion-mnist, cifar10, cifar100, cinic10 or dermamnist")
-
-    tabletop = add("tabletop", _tabletop, "render the embedded target set again and compare it")
-    tabletop.add_argument("--count", default=setting("COUNT", ""), help="pictures (default $COUNT, or all)")
-    add_place_options(tabletop)
-
-    corpus = add("t2i-corpus", _t2i_corpus, "render the captioned pictures of ImaginaryNet's models")
-    corpus.add_argument("--count", default=setting("COUNT", ""), help="pictures (default $COUNT, or all)")
-    add_place_options(corpus)
-
     images = add("images", _images, "build the container images of all toolchains, or of one")
-    images.add_argument(
-        "toolchain", nargs="?", default=setting("TOOLCHAIN", "all"), help="default $TOOLCHAIN or all"
-    )
+    add_toolchain(images, "all")
     images.add_argument("--accel", choices=("auto", "cpu", "cuda"), default=setting("ACCEL", "auto"))
 
+
+def _add_data(add: Add) -> None:
+    """What is fetched, and what the repository's own sets are made by."""
+    add("fetch-meshes", _fetch_meshes, "download the packages that SOLID's meshes can be extended from")
+    fetch_data = add("fetch-data", _fetch_data, "download a data set of GaFi into DATA_DIR")
+    fetch_data.add_argument("name", help="fashion-mnist, cifar10, cifar100, cinic10 or dermamnist")
+    makers = {
+        "tabletop": (_tabletop, "render the embedded target set again and compare it"),
+        "t2i-corpus": (_t2i_corpus, "render the captioned pictures of ImaginaryNet's models"),
+    }
+    for name, (run, text) in makers.items():
+        maker = add(name, run, text)
+        maker.add_argument("--count", default=setting("COUNT", ""), help="pictures (default $COUNT, or all)")
+        add_place_options(maker)
+
+
+def _add_whole(add: Add) -> None:
+    """What concerns all runs, or the suite itself."""
     audit = add("audit", _audit, "prove on this machine what the suite claims of itself")
     audit.add_argument("name", help="inputs, kill, determinism or containers")
     audit.add_argument("words", nargs=argparse.REMAINDER, help="its own flags (audit NAME -h)")
 
     report = add("report", _report, "one page about all runs: published beside measured, figures, audits")
-    report.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="a copy to keep, without links into the runs; default RUNS_DIR/report",
-    )
+    text = "a copy to keep, without links into the runs; default RUNS_DIR/report"
+    report.add_argument("--out", type=Path, metavar="DIR", help=text)
+
     clean = add("clean", _clean, "show what would be deleted below RUNS_DIR, ask, delete; never data/")
     clean.add_argument("--force", action="store_true", default=bool(setting("FORCE", "")), help="do not ask")
+
     test = add("test", _test, "the test suite, each part in its own environment")
     test.add_argument("parts", nargs="*", help="environments of tox.ini; default: those of its env_list")
-    return parser
+
+
+def add_paper(parser: argparse.ArgumentParser) -> None:
+    """Which paper."""
+    text = "a paper (default $PAPER or solid)"
+    parser.add_argument("system", nargs="?", default=setting("PAPER", "solid"), help=text)
+
+
+def add_toolchain(parser: argparse.ArgumentParser, default: str) -> None:
+    """Which toolchain."""
+    text = f"default $TOOLCHAIN or {default}"
+    parser.add_argument("toolchain", nargs="?", default=setting("TOOLCHAIN", default), help=text)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Whether programs read it."""
+    parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
