@@ -1,9 +1,9 @@
 """A class-balanced filtered set, made on the device.
 
 All classes of a round (rounds.py) are in the same batches. Kept are the first accepted candidates of each
-class's sequence, so the set depends on no batch size, no other class and no restart. Images by fallback are
-few and scattered: they are generated again from their latents instead of keeping every rejected image until
-it is known which are needed.
+class's sequence, so the set depends on no batch size, no other class and no restart; batches of another size
+may round the networks' last bit otherwise. Images by fallback are few and scattered: they are generated again
+from their latents instead of keeping every rejected image until it is known which are needed.
 """
 
 from __future__ import annotations
