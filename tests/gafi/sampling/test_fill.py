@@ -40,8 +40,8 @@ def expected_values(made: FilteredSet, stddev: float) -> np.ndarray:
 
 
 def assert_equal_sets(one: FilteredSet, other: FilteredSet, *, rtol: float = 0.0) -> None:
-    """rtol: of the confidences, where the batches are others: on processors without AVX-512 a softmax of one row
-    is rounded otherwise than that of many (one unit in the last place).
+    """rtol: of the confidences, where the batches are others: on processors without AVX-512 a softmax of one
+    row is rounded otherwise than that of many (one unit in the last place).
     """
     for name in ("labels", "fallback", "index", "fingerprint"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
