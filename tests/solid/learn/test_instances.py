@@ -132,8 +132,18 @@ LEARNING = (
 
 @pytest.mark.slow
 def test_a_short_training_finds_seen_and_unseen_models_and_its_control_does_not(tmp_path):
-    """Twelve colours, ten of them in training. The bounds leave room below (above) what was measured once:
-    top-1 0.74 seen and 0.34 unseen, box AP50 0.097 and 0.059; with shuffled queries 0.12, 0.05, 0.010, 0.
+    """Twelve colours, ten of them in training, sixteen pictures held out. Measured, seen and unseen:
+
+    | kernels (oneDNN, ATen)  | top-1      | shuffled queries | box AP50     | shuffled queries |
+    |-------------------------|------------|------------------|--------------|------------------|
+    | AVX-512, AVX-512        | 0.74, 0.34 | 0.12, 0.05       | 0.097, 0.059 | 0.010, 0.000     |
+    | AVX2, AVX2              | 0.72, 0.84 | 0.20, 0.03       | 0.117, 0.068 | 0.001, 0.030     |
+    | AVX2, none              | 0.82, 0.57 | 0.07, 0.30       | 0.068, 0.071 | 0.006, 0.007     |
+    | SSE4.1, AVX2            | 0.75, 0.62 | 0.19, 0.05       | 0.090, 0.088 | 0.004, 0.000     |
+    | AVX, none               | 0.57, 0.73 | 0.16, 0.10       | 0.101, 0.059 | 0.010, 0.001     |
+
+    There are 38 objects of the two unseen models, and one lucky box is 0.03: the bounds that compare are on
+    both groups together.
     """
     layout = dataclasses.replace(LAYOUT, num_images=80, num_classes=12)
     groups, top1 = {}, {}
@@ -145,10 +155,11 @@ def test_a_short_training_finds_seen_and_unseen_models_and_its_control_does_not(
         top1[name] = found["held_out_fresh_top1"], found["unseen_fresh_top1"]
     chance = 1 / 12
     assert top1["trained"][0] > 5 * chance and top1["trained"][1] > 2 * chance
-    assert max(top1["control"]) < 3 * chance
-    for group in ("seen", "unseen"):
-        trained, control = (groups[name][group]["bbox"]["ap50"] for name in ("trained", "control"))
-        assert trained > 0.02 and trained > 3 * control
+    assert sum(top1["trained"]) > 2 * sum(top1["control"]) and sum(top1["control"]) < 6 * chance
+    trained, control = (
+        [groups[name][group]["bbox"]["ap50"] for group in ("seen", "unseen")] for name in top1
+    )  # fmt: skip
+    assert min(trained) > 0.02 and sum(trained) > 3 * sum(control)
 
 
 @pytest.mark.slow
