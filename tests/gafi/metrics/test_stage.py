@@ -2,15 +2,13 @@
 
 import csv
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from experiments.gafi.data.dataset import Splits
-from experiments.gafi.nn import backend
-from tests.gafi.search.tiny import make_run
+from tests.gafi.conftest import counted_reads
 
-SEARCH = ("ckpt", "stddev", "threshold", "best", "run-multigan", "controls")
 NAMES = [
     "GAN 1 filtered", "GAN 2 filtered", "MultiGAN", "GAN 1 unfiltered", "GAN 1 filtered, fixed set",
     "GAN 1 filtered, shuffled labels", "real pictures, same loop",
@@ -20,30 +18,20 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """(folder of the run, {stage: splits that it read})."""
-    patch, reads, now = pytest.MonkeyPatch(), {}, []
-    # The process of the tests has its threads already.
-    patch.setattr(backend, "setup", lambda **settings: None)
-    found = Splits.__getitem__
-
-    def counting(self, name):
-        reads.setdefault(now[-1], set()).add(name)
-        return found(self, name)
-
-    patch.setattr(Splits, "__getitem__", counting)
-    now.append("before")
-    run = make_run(tmp_path_factory.mktemp("evaluate"))
+def finished(searched):
+    """(folder of the run, {stage: how often it read a split})."""
+    run, reads = searched
+    reads = dict(reads)
     for gan in range(2):
         folder = run.folder / "train-gan" / f"{gan:05d}" / "last_epoch"
         folder.mkdir()
         text = "epoch,D_loss_real,D_loss_fake,G_loss\n1,0.5,0.25,0.125\n2,0.4,0.2,0.1\n"
         (folder / "history.csv").write_text(text, encoding="utf-8")
-    for name in (*SEARCH, "evaluate", "report"):
-        now.append(name)
-        run.job(name).run()
-    yield run.folder, reads
-    patch.undo()
+    for name in ("evaluate", "report"):
+        reads[name] = Counter()
+        with counted_reads(reads[name]):
+            run.job(name).run()
+    return run.folder, reads
 
 
 def load(folder, name):
@@ -52,7 +40,7 @@ def load(folder, name):
 
 def test_no_stage_before_evaluate_reads_the_test_pictures(finished):
     _, reads = finished
-    assert [name for name, splits in reads.items() if "test" in splits] == ["evaluate"]
+    assert [name for name, of_stage in reads.items() if of_stage["test"]] == ["evaluate"]
 
 
 def test_every_classifier_has_a_row_whose_figures_agree_with_its_confusion(finished):

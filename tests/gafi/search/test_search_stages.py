@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -20,9 +19,7 @@ from experiments.gafi.search.selection import best_result
 from suite.errors import BadInput
 from suite.manifest import file_digest
 from tests.gafi.search.samples import CANDIDATE
-from tests.gafi.search.tiny import ROOT, TinyRun, make_run
-
-CUT = ("SEARCH.candidates_per_shard=1",)
+from tests.gafi.search.tiny import ROOT, TinyRun
 
 
 @pytest.mark.parametrize(
@@ -47,28 +44,10 @@ def test_an_unknown_arm_is_an_error():
         candidate_of("other", CANDIDATE)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """The search, MultiGAN and the controls, finished; `reads` counts the splits that were asked for."""
-    from experiments.gafi.data.dataset import Splits
-    from experiments.gafi.nn import backend
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(
-        backend, "setup", lambda **settings: None
-    )  # the process of the tests has its threads already
-    run = make_run(tmp_path_factory.mktemp("search"), *CUT)
-    reads, get = Counter(), Splits.__getitem__
-
-    def counting(self, name):
-        reads[name] += 1
-        return get(self, name)
-
-    patch.setattr(Splits, "__getitem__", counting)
-    for name in (*STEPS, "run-multigan", "controls"):
-        run.job(name).run()
-    patch.undo()
-    return run, reads
+@pytest.fixture
+def run(searched) -> TinyRun:
+    """The finished run."""
+    return searched[0]
 
 
 def ledger(run: TinyRun, step: str, gan: int):
@@ -79,15 +58,14 @@ def ledger(run: TinyRun, step: str, gan: int):
 
 
 @pytest.mark.slow
-def test_under_validation_no_stage_of_the_search_reads_a_test_picture(run):
-    _, reads = run
-    assert reads["val"] > 0
-    assert reads["test"] == 0
+def test_under_validation_no_stage_of_the_search_reads_a_test_picture(searched):
+    _, reads = searched
+    assert sum(of_stage["val"] for name, of_stage in reads.items() if name != "before") > 0
+    assert not any(of_stage["test"] for of_stage in reads.values())
 
 
 @pytest.mark.slow
 def test_each_step_goes_on_with_the_best_row_of_its_own_gan(run):
-    run, _ = run
     for gan in range(2):
         best = best_result(ledger(run, "ckpt", gan)).candidate.source
         for step, field in (("stddev", "stddev"), ("threshold", "threshold")):
@@ -103,7 +81,6 @@ def test_each_step_goes_on_with_the_best_row_of_its_own_gan(run):
 
 @pytest.mark.slow
 def test_the_shard_of_best_holds_the_published_tables_of_its_gan(run):
-    run, _ = run
     for gan in range(2):
         for step in STEPS:
             folder = run.folder / "best" / f"{gan:05d}" / FOLDERS[step]
@@ -113,7 +90,6 @@ def test_the_shard_of_best_holds_the_published_tables_of_its_gan(run):
 
 @pytest.mark.slow
 def test_the_multigan_takes_each_generator_at_its_own_best(run):
-    run, _ = run
     (row,) = read_ledger(run.folder / "run-multigan")
     best = [ledger(run, "best", gan)[0].candidate.source for gan in range(2)]
     assert list(row.candidate.sources) == best
@@ -126,7 +102,6 @@ def test_the_multigan_takes_each_generator_at_its_own_best(run):
 
 @pytest.mark.slow
 def test_every_control_is_the_best_triple_of_the_first_gan(run):
-    run, _ = run
     best = ledger(run, "best", 0)[0].candidate
     for shard, arms in enumerate(arm_shards(run.config.SEARCH.candidates_per_shard)):
         folder = run.folder / "controls" / f"{shard:05d}"
@@ -139,7 +114,6 @@ def test_by_hand_step_after_step_and_all_at_once_give_the_stages_scores(run, tmp
     from experiments.gafi.data.dataset import read_dataset
     from experiments.gafi.search.stages import run_pipeline
 
-    run, _ = run
     config, gan = run.config, run.folder / "train-gan" / "00000"
     dataset = read_dataset(run.folder / "import", config.pipeline.DATA, merged=False, as_uint8=True)
 
@@ -171,10 +145,10 @@ def files(folder):
 def test_a_shard_killed_inside_a_candidate_ends_with_the_same_bytes(run, tmp_path):
     shards = {}
     for name in ("quiet", "killed"):
-        other = TinyRun(run[0].data, tmp_path / name, run[0].extra)
+        other = TinyRun(run.data, tmp_path / name, run.extra)
         other.folder.mkdir()
         for stage in ("import", "train-classifier", "train-gan"):
-            (other.folder / stage).symlink_to(run[0].folder / stage)
+            (other.folder / stage).symlink_to(run.folder / stage)
         command = [sys.executable, "-m", "experiments.gafi", *other.words("ckpt"), "--shard", "0"]
         if name == "killed":
             kill_inside_a_candidate(command, other.folder / "ckpt.part")
