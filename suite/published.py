@@ -31,22 +31,28 @@ RUN = re.compile(r", run (\d+)$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """One row. `value` as it is written; `number` where it is one (also of "about x")."""
+class Figure:
+    """What a published and a measured figure have in common."""
 
     table: str
     row: str
-    metric: str
+    metric: str  # of a Claim without ", run <k>"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """By which the two are joined."""
+        return self.table, self.row, self.metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published(Figure):
+    """One row. `value` as it is written; `number` where it is one (also of "about x")."""
+
     definition: str
     value: str
     unit: str
     source: str
     tolerance: str
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What a measured figure has in common with it."""
-        return self.table, self.row, self.metric
 
     @property
     def number(self) -> float | None:
@@ -57,12 +63,9 @@ class Published:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class Claim(Figure):
     """What one source says of one figure: a single value, or the mean over its published runs."""
 
-    table: str
-    row: str
-    metric: str  # without ", run <k>"
     definition: str
     text: str  # "35.43", "about 1", "not found", or of runs "52.0 +- 2.9"
     number: float | None
@@ -71,11 +74,6 @@ class Claim:
     unit: str
     source: str
     tolerance: str
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What a measured figure has in common with it."""
-        return self.table, self.row, self.metric
 
 
 def read_published(path: Path) -> tuple[Published, ...]:

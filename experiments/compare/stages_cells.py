@@ -12,12 +12,10 @@ from experiments.compare.config import CompareConfig
 from experiments.compare.config_cells import Training
 from experiments.compare.stages_data import make_stage
 from suite.config import read_tree
-from suite.manifest import file_digest
-from suite.paths import data_path, listing_digest
+from suite.outside import annotated_state, tabletop_state
 from suite.provenance import ROOT
 from suite.stage import Stage
 
-TABLETOP_LISTING = "assets/tabletop/tabletop.json"
 HOMES = {"mask-rcnn": "experiments/solid/configs", "dense": "experiments/dense_detector/configs"}
 
 
@@ -66,11 +64,6 @@ def target_state(config: CompareConfig) -> Any:
     """tabletop's digest list, or the user's files and folders."""
     target = config.target
     if target.source == "tabletop":
-        listing = ROOT / TABLETOP_LISTING
-        return file_digest(listing) if listing.is_file() else None
-    files = [data_path(name) for name in (target.train_json, target.test_json) if name]
-    folders = [data_path(name) for name in (target.train_images, target.test_images) if name]
-    return {
-        "files": [file_digest(path) if path.is_file() else None for path in files],
-        "folders": [listing_digest(path) for path in folders],
-    }
+        return tabletop_state()
+    files, folders = (target.train_json, target.test_json), (target.train_images, target.test_images)
+    return annotated_state(files=files, folders=folders)

@@ -12,7 +12,8 @@ from typing import Any
 
 from experiments.compare.arms import NeededRun, arms_of, imaginarynet_run, solid_run
 from experiments.compare.config import CompareConfig
-from suite.manifest import file_digest, read_manifest
+from suite.manifest import read_manifest
+from suite.outside import file_state
 from suite.paths import data_path, listing_digest
 from suite.provenance import ROOT
 from suite.stage import Stage
@@ -115,7 +116,7 @@ def classes_state(config: CompareConfig) -> str | None:
     """The target's file of training annotations, which says what the classes and their ids are."""
     text = config.target.train_json
     path = TABLETOP_FILE if config.target.source == "tabletop" or text is None else data_path(text)
-    return file_digest(path) if path.is_file() else None
+    return file_state(path)
 
 
 def background_files(config: CompareConfig) -> tuple[str, ...]:

@@ -7,22 +7,17 @@ from itertools import product
 from pathlib import Path
 
 from experiments.dense_detector.config import Compare, DenseConfig
-from suite.manifest import file_digest
-from suite.paths import data_path, listing_digest
-from suite.provenance import ROOT
+from suite.outside import annotated_state, tabletop_state
 from suite.stage import Stage
-
-TABLETOP_LISTING = "assets/tabletop/tabletop.json"
 
 
 def annotation_state(config: DenseConfig) -> list[str | None]:
     """Digests of the annotation files, or of tabletop's listing."""
     data = config.data
     if data.source == "tabletop":
-        listing = ROOT / TABLETOP_LISTING
-        return [file_digest(listing) if listing.is_file() else None]
-    files = [data_path(name) for name in (data.train_json, data.val_json, data.test_json) if name]
-    return [file_digest(path) if path.is_file() else None for path in files]
+        return [tabletop_state()]
+    files = (data.train_json, data.val_json, data.test_json)
+    return annotated_state(files=files, folders=())["files"]
 
 
 def picture_state(config: DenseConfig) -> list[str | None]:
@@ -30,8 +25,8 @@ def picture_state(config: DenseConfig) -> list[str | None]:
     data = config.data
     if data.source == "tabletop":
         return annotation_state(config)
-    folders = [data_path(name) for name in (data.train_images, data.val_images, data.test_images) if name]
-    return [listing_digest(folder) for folder in folders]
+    folders = (data.train_images, data.val_images, data.test_images)
+    return annotated_state(files=(), folders=folders)["folders"]
 
 
 def num_variants(config: DenseConfig, inputs: Mapping[str, Path] | None = None) -> int:

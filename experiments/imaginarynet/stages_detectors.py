@@ -18,13 +18,12 @@ from experiments.imaginarynet.classes import class_names, classes_of, label_of
 from experiments.imaginarynet.config import ImaginaryNetConfig
 from experiments.imaginarynet.stage_maker import make_stage
 from suite.errors import BadInput
-from suite.manifest import file_digest, key_of
+from suite.manifest import key_of
+from suite.outside import tabletop_state
 from suite.paths import data_path, listing_digest
-from suite.provenance import ROOT
 from suite.stage import Stage
 
 KNOWN_CLASSES = {"tabletop": "tabletop", "voc": "voc"}  # target: its list of classes.py
-TABLETOP_LISTING = "assets/tabletop/tabletop.json"
 SEARCH = ("numpy", "pillow", "opencv-contrib-python-headless")
 TORCH = ("torch", "torchvision", "numpy", "pillow")
 MMDET = (*TORCH, "mmdet", "mmengine")
@@ -165,8 +164,7 @@ def target_state(config: ImaginaryNetConfig) -> str | None:
             fix = "leave it out, name another `target`, or make the set alone: SETTING=none"
             raise BadInput(f"the target {config.target.data} has no class {name!r} to measure on", fix=fix)
     if config.target.data == "tabletop":
-        listing = ROOT / TABLETOP_LISTING
-        return file_digest(listing) if listing.is_file() else None
+        return tabletop_state()
     return listing_digest(config.target.folder) if config.target.folder else None
 
 

@@ -8,12 +8,10 @@ from math import ceil
 from pathlib import Path
 
 from experiments.solid.config import SolidConfig
-from suite.manifest import file_digest, key_of
+from suite.manifest import key_of
+from suite.outside import annotated_state, file_state, tabletop_state
 from suite.paths import data_path, listing_digest
-from suite.provenance import ROOT
 from suite.stage import Stage
-
-TABLETOP_LISTING = "assets/tabletop/tabletop.json"
 
 # For the disk estimate; measured on the store of the smoke run, rounded up (README, "Disk"). Larger pictures
 # and more samples change the first number: it is an estimate.
@@ -39,18 +37,14 @@ def target_set_state(config: SolidConfig) -> str | None:
     """Which annotated pictures are fine-tuned and tested on: tabletop's digest list, or the user's files."""
     chosen = config.target_set
     if chosen.source == "tabletop":
-        listing = ROOT / TABLETOP_LISTING
-        return file_digest(listing) if listing.is_file() else None
-    files = [data_path(name) for name in (chosen.train_json, chosen.test_json) if name]
-    folders = [data_path(name) for name in (chosen.train_images, chosen.test_images) if name]
-    digests = [file_digest(path) if path.is_file() else None for path in files]
-    return key_of({"files": digests, "folders": [listing_digest(path) for path in folders]})
+        return tabletop_state()
+    files, folders = (chosen.train_json, chosen.test_json), (chosen.train_images, chosen.test_images)
+    return key_of(annotated_state(files=files, folders=folders))
 
 
 def weights_state(config: SolidConfig) -> str | None:
     """Digest of a checkpoint that is named in the config."""
-    path = data_path(config.finetune.weights) if config.finetune.weights else None
-    return file_digest(path) if path and path.is_file() else None
+    return file_state(data_path(config.finetune.weights)) if config.finetune.weights else None
 
 
 def finetune_state(config: SolidConfig) -> list[str | None]:
