@@ -136,11 +136,14 @@ class Server:
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(str(self.path)) == 0:
                 raise BadInput("another relay waits here", file=self.path)
-        self.path.unlink(missing_ok=True)
+        # Between bind and listen a socket refuses everybody: it gets its name once it listens, owner only.
+        unnamed = self.path.with_name(f".{self.path.name}")
+        unnamed.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(self.path))
-        self.path.chmod(0o600)
+        listener.bind(str(unnamed))
+        unnamed.chmod(0o600)
         listener.listen()
+        unnamed.replace(self.path)
         self.selector.register(listener, selectors.EVENT_READ)
         return listener
 

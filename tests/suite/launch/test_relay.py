@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,8 @@ import pytest
 
 from suite.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OK, EXIT_STOPPED
 from suite.launch.places import HERE_PYTHON, Place
+from suite.launch.pool import StopRequest
+from suite.launch.relay import Server
 
 REFUSALS = [
     b"no json\n",
@@ -230,6 +233,23 @@ def test_a_refusal_is_bad_input_for_the_client(checkout, relay):
 def test_the_socket_is_for_its_owner_alone(relay):
     started = relay()
     assert started.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_socket_has_its_name_only_once_it_answers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the path of a socket has at most 107 characters
+    path, named_before = Path("suite.sock"), []
+    listen = socket.socket.listen
+
+    def recorded(sock, *backlog):
+        named_before.append(path.exists())
+        listen(sock, *backlog)
+
+    monkeypatch.setattr(socket.socket, "listen", recorded)
+    server = Server(path, toolchain="suite", python=sys.executable, idle=1, stop=StopRequest())
+    with server._listen(), socket.socket(socket.AF_UNIX) as client:
+        assert named_before == [False]
+        client.connect(str(path))
+    assert os.listdir() == ["suite.sock"]
 
 
 def test_it_ends_with_its_last_client(relay):
