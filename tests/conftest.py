@@ -1,12 +1,19 @@
-"""The end of a test run that loaded Blender: see suite/leave.py."""
+"""What property tests draw, and the end of a test run that loaded Blender (suite/leave.py)."""
 
 from __future__ import annotations
 
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from suite.leave import quick_exit
+
+# The same cases everywhere, however slow the machine is; others: --hypothesis-profile=default
+settings.register_profile(
+    "steady", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 STATUS = pytest.StashKey[int]()
 
