@@ -38,14 +38,6 @@ def build_images() -> dict[str, dict[str, float]]:
     return figures
 
 
-def wait_for(condition, seconds: float, why: str = "waited too long") -> None:
-    """Until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, why
-        time.sleep(0.2)
-
-
 def relay_state() -> str:
     """State and exit code of the container beside SOLID's: `exited 0` once it has done its work."""
     name = docker("compose", "ps", "--all", "--quiet", "detectron2-relay").stdout.strip()

@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.containers.compose import TOOLCHAINS, compose_run, docker, relay_state, wait_for
+from tests.containers.compose import TOOLCHAINS, compose_run, docker, relay_state
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SIZE_BUDGET_GB = yaml.safe_load((ROOT / "docker/sizes.yaml").read_text())
@@ -115,12 +115,9 @@ def test_a_stop_signal_reaches_python(images, runs):
     name = f"syndet-test-signal-{os.getpid()}"
     docker("compose", "run", "-d", "--name", name, "jax", "python", "-c", program, RUNS_DIR=str(folder))
     try:
-        deadline = time.monotonic() + 30
-        while not (folder / "ready").exists():
-            assert time.monotonic() < deadline, docker("logs", name).stderr
-            time.sleep(0.2)
+        wait_until((folder / "ready").exists)
         docker("kill", "--signal", "TERM", name)
-        assert docker("wait", name, timeout=30).stdout.strip() == "75"
+        assert docker("wait", name, timeout=120).stdout.strip() == "75"
     finally:
         docker("rm", "-f", name)
 
@@ -131,7 +128,7 @@ def test_help_lists_the_stages_and_starts_none(images, runs):
     verbs = ("fetch-meshes", "targets", "check", "pretrain", "finetune", "evaluate", "report")
     assert all(verb in told for verb in verbs)
     assert list(folder.iterdir()) == []
-    wait_for(lambda: relay_state() == "exited 0", 10, "the container beside it must not stay")
+    wait_until(lambda: relay_state() == "exited 0", 60, "the container beside it must not stay")
 
 
 @pytest.mark.parametrize("verb", ["index", "pretrain"])
@@ -176,6 +173,6 @@ def test_tensorboard_serves_the_curves_on_this_machine_alone(images, runs):
             except OSError:
                 return False
 
-        wait_for(answers, 90, docker("compose", "logs", "tensorboard").stdout)
+        wait_until(answers, 90, docker("compose", "logs", "tensorboard").stdout)
     finally:
         docker("compose", "rm", "--stop", "--force", "tensorboard")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.compose import check_finished, compose_run, docker, relay_state, wait_for
+from tests.containers.compose import check_finished, compose_run, docker, relay_state
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -45,11 +46,11 @@ def test_two_containers_stopped_in_the_middle_go_on_to_the_same_result(undisturb
     docker("compose", "run", "-d", "--name", name, "solid", **settings)
     try:
         part = folder / f"solid/tiny/seed0/{stage}.part"
-        wait_for(lambda: part.exists(), 300, docker("logs", name).stderr[-2000:])
+        wait_until(lambda: part.exists(), 300, docker("logs", name).stderr[-2000:])
         time.sleep(1)
         docker("kill", "--signal", how, name)
         assert docker("wait", name, timeout=120).stdout.strip() == code
-        wait_for(lambda: relay_state() == "exited 0", 120, "a stage went on unseen")
+        wait_until(lambda: relay_state() == "exited 0", 120, "a stage went on unseen")
         assert part.exists(), "stopped too late to show anything"
     finally:
         docker("rm", "-f", name)

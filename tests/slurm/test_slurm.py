@@ -5,23 +5,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
-from collections.abc import Callable
 
 import pytest
 
 from suite.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OK, EXIT_STOPPED
 from tests.suite.launch.conftest import make_checkout
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow  # a bare `pytest` installs and starts no Slurm
 REPRODUCE = ["suite", "reproduce", "toy", "--scale", "tiny", "--place", "slurm"]
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
 
 
 def launch_words(cluster, stage: str, *words: str) -> list[str]:
@@ -127,7 +119,7 @@ def test_a_stopped_launcher_says_that_the_job_goes_on(cluster):
     job = submitted(cluster)
     wait_until(lambda: begun(cluster))
     process.terminate()
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_STOPPED, output
     assert f"job {job} goes on; the same command waits for it, `scancel {job}` ends it" in output
     slurm(cluster, "scancel", job)
@@ -141,7 +133,7 @@ def test_a_signal_saves_the_shard_and_the_task_is_queued_again(cluster):
     for task, name in ((1, "USR1"), (2, "TERM")):
         wait_until(lambda task=task: ["squared", str(3 * task)] in [row[:2] for row in cluster.notes()])
         slurm(cluster, "scancel", f"--signal={name}", "--batch", f"{job}_{task}")
-    output, _ = process.communicate(timeout=90)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_OK, output
     done = [int(row[1]) for row in cluster.notes() if row[0] == "squared"]
     assert sorted(done) == list(range(12)), "every square once"
@@ -157,7 +149,7 @@ def test_a_cancelled_array_is_stopped_and_not_queued_again(cluster):
     job = submitted(cluster)
     wait_until(lambda: len(begun(cluster)) == 2)
     slurm(cluster, "scancel", job)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_STOPPED, output
     assert "make-squares[3]: not finished: never begun" in output
     assert "stopped; finished shards are kept, the same command goes on from here" in output

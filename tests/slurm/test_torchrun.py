@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from suite.errors import EXIT_OK
+from tests.waiting import wait_until
 
 TEAM = Path(__file__).parent / "team"
 PYTHON = Path(__file__).resolve().parents[2] / ".tox/detectron2/bin/python"
@@ -58,13 +58,10 @@ def test_two_nodes_with_two_gpus_each_are_four_ranks(team):
 def test_all_ranks_save_at_the_same_step_and_go_on_from_it(team):
     process = team.start(*words(team, "steps=15", "pause=0.3"))
     log = team.root / "runs/logs/together.log"
-    end = time.monotonic() + 60
-    while not log.exists() or "counted step=2" not in log.read_text():
-        assert time.monotonic() < end, log.read_text()
-        time.sleep(0.1)
+    wait_until(lambda: log.exists() and "counted step=2" in log.read_text())
     job = json.loads((team.root / "runs/logs/together.slurm/job.json").read_text())["job"]
     subprocess.run(["scancel", "--signal=USR1", "--batch", job], env=team.environment(), check=True)
-    output, _ = process.communicate(timeout=100)
+    output, _ = process.communicate(timeout=200)
     assert process.returncode == EXIT_OK, output + log.read_text()
     assert log.read_text().count("stopped by SIGTERM") == 4
     found = result(team)

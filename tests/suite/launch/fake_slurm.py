@@ -5,6 +5,7 @@ change the behaviour: `reject` (sbatch says its text and fails), `down` (squeue 
 begins), `kill-<task>` (that task dies without a word of its own). The real one: tests/slurm.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -27,7 +28,8 @@ def sbatch() -> int:
     (FOLDER / f"{number}.sh").write_text(script)
     tasks = int(re.match(r"0-(\d+)", found["array"])[1]) + 1 if "array" in found else None
     job = {"name": found["job-name"], "output": found["output"].strip('"'), "tasks": tasks}
-    (FOLDER / f"{number}.json").write_text(json.dumps(job))
+    (FOLDER / f"{number}.tmp").write_text(json.dumps(job))
+    (FOLDER / f"{number}.tmp").rename(FOLDER / f"{number}.json")
     runner = subprocess.Popen(
         [sys.executable, __file__, "run", str(number)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
@@ -76,7 +78,10 @@ def squeue(*words: str) -> int:
         return 0
     name = next(word for word in words if word.startswith("--name=")).partition("=")[2]
     for path in FOLDER.glob("*.json"):
-        if json.loads(path.read_text())["name"] == name:
+        job = {}
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            job = json.loads(path.read_text())
+        if job.get("name") == name:
             held = (FOLDER / "hold").exists()
             print(f"{path.stem}|{'PENDING|Resources' if held else 'RUNNING|None'}")
     return 0

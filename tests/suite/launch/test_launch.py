@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import time
-from collections.abc import Callable
 
 import psutil
 import pytest
 
 from suite.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_MISSING, EXIT_OK, EXIT_STOPPED
 from suite.launch.worker import exit_code, worst
+from tests.waiting import wait_until
 
 
 def squares(checkout) -> dict[str, str]:
@@ -19,13 +18,6 @@ def squares(checkout) -> dict[str, str]:
     manifests = sorted((checkout.run_folder / "make-squares").glob("*/manifest.json"))
     trees = [json.loads(path.read_text()) for path in manifests]
     return {tree["key"]: json.dumps(tree["outputs"]) for tree in trees}
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
 
 
 def test_a_wide_stage_runs_its_shards_and_is_then_up_to_date(checkout):
@@ -82,7 +74,7 @@ def test_sigterm_keeps_finished_work_and_the_same_command_goes_on(checkout):
     process = checkout.start(*words)
     wait_until(lambda: any(row[0] == "squared" for row in checkout.notes()))
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_STOPPED, output
     assert "the same command goes on from here" in output
     assert checkout.launch("make-squares", "--jobs=2")[0] == EXIT_OK
@@ -102,7 +94,7 @@ def test_a_killed_launcher_takes_its_workers_along_and_leaves_the_same_result(ch
     assert workers
     process.kill()
     process.communicate()
-    wait_until(lambda: not any(worker.is_running() for worker in workers), seconds=10)
+    wait_until(lambda: not any(worker.is_running() for worker in workers))
     assert checkout.launch("make-squares", "--jobs=2")[0] == EXIT_OK
     assert squares(checkout) == undisturbed
 

@@ -20,6 +20,7 @@ from suite.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OK, EXIT_STOPPED
 from suite.launch.places import HERE_PYTHON, Place
 from suite.launch.pool import StopRequest
 from suite.launch.relay import Server
+from tests.waiting import wait_until
 
 REFUSALS = [
     b"no json\n",
@@ -86,13 +87,6 @@ def relay(checkout) -> Iterator[Callable[..., Relay]]:
     shutil.rmtree(folder)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
 def here(checkout, stage: str, *words: str) -> list[str]:
     """The launcher's words with place here."""
     return ["here" if word == "venv" else word for word in checkout.launch_words(stage, *words)]
@@ -144,7 +138,7 @@ def test_sigterm_reaches_the_stages_which_keep_what_is_finished(checkout, relay)
     process = checkout.start(*here(checkout, "make-squares", "--jobs=2", "pause=0.3"), **started.beside)
     wait_until(lambda: bool(squared(checkout)))
     process.terminate()
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_STOPPED, output
     assert f"ended with exit code {EXIT_STOPPED}" in started.said()
     assert checkout.run(*here(checkout, "make-squares"), **started.beside)[0] == EXIT_OK
@@ -178,8 +172,8 @@ def test_a_second_signal_kills(checkout, relay):
     time.sleep(0.5)
     assert all(stage.is_running() for stage in stages), "each finishes the item at hand"
     process.terminate()
-    process.communicate(timeout=10)
-    wait_until(lambda: not any(stage.is_running() for stage in stages), seconds=10)
+    process.communicate(timeout=120)
+    wait_until(lambda: not any(stage.is_running() for stage in stages))
 
 
 def test_a_server_that_is_killed_takes_its_stages_along_and_is_one_clear_line(checkout, relay):
@@ -189,7 +183,7 @@ def test_a_server_that_is_killed_takes_its_stages_along_and_is_one_clear_line(ch
     wait_until(lambda: bool(checkout.notes()))
     stages = psutil.Process(started.process.pid).children()
     started.process.kill()
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_MISSING, output
     log = (checkout.run_folder / "logs/make-squares.log").read_text()
     assert "error: the container of the toolchain suite ended in the middle of make-squares; " in log
@@ -203,8 +197,8 @@ def test_a_stopped_server_stops_its_stages_and_tells_it(checkout, relay):
     process = checkout.start(*here(checkout, "make-squares", "--jobs=4", "pause=0.3"), **started.beside)
     wait_until(lambda: len(checkout.notes()) >= 4)
     started.process.terminate()
-    assert started.process.wait(timeout=30) == EXIT_OK
-    process.communicate(timeout=30)
+    assert started.process.wait(timeout=120) == EXIT_OK
+    process.communicate(timeout=120)
     assert process.returncode == EXIT_STOPPED
     assert not started.path.exists()
 
@@ -263,12 +257,12 @@ def test_it_ends_with_its_last_client(relay):
     time.sleep(0.3)
     assert started.process.poll() is None
     second.close()
-    assert started.process.wait(timeout=10) == EXIT_OK
+    assert started.process.wait(timeout=120) == EXIT_OK
     assert not started.path.exists()
 
 
 def test_without_a_client_it_waits_only_so_long(relay):
-    assert relay("--idle", "0.2", hold=False).process.wait(timeout=30) == EXIT_OK
+    assert relay("--idle", "0.2", hold=False).process.wait(timeout=120) == EXIT_OK
 
 
 def test_held_is_as_long_as_the_program_lives(checkout, relay):
@@ -280,7 +274,7 @@ def test_held_is_as_long_as_the_program_lives(checkout, relay):
     assert started.process.poll() is None
     process.kill()
     process.communicate()
-    assert started.process.wait(timeout=10) == EXIT_OK
+    assert started.process.wait(timeout=120) == EXIT_OK
 
 
 def test_without_a_server_the_line_says_what_to_do_before_anything_starts(checkout, tmp_path):

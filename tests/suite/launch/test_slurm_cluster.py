@@ -7,12 +7,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from suite.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_MISSING, EXIT_OK, EXIT_STOPPED
+from tests.waiting import wait_until
 
 FAKE = Path(__file__).parent / "fake_slurm.py"
 
@@ -29,13 +29,6 @@ def cluster(checkout):
     }  # fmt: skip
     assert checkout.launch("numbers")[0] == EXIT_OK
     return checkout
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
 
 
 def words(cluster, *more: str, stage: str = "make-squares") -> list[str]:
@@ -159,7 +152,7 @@ def test_a_stopped_launcher_leaves_the_job_and_says_so(cluster):
     process = cluster.start(*words(cluster, "pause=0.3"))
     wait_until(lambda: begun(cluster))
     process.terminate()
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_STOPPED
     assert "job 41 goes on; the same command waits for it, `scancel 41` ends it" in output
     assert cluster.run(*words(cluster, "pause=0.3"))[0] == EXIT_OK
@@ -175,7 +168,7 @@ def test_a_queue_that_does_not_answer_is_waited_for(cluster):
     time.sleep(1)  # the job may be over by now, but nobody says so
     assert process.poll() is None
     file(cluster, "down").unlink()
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_OK, output
 
 
@@ -190,7 +183,7 @@ def test_a_signal_saves_the_shard_and_asks_for_the_queue_again(cluster):
     process = cluster.start(*words(cluster, "pause=0.3"))
     wait_until(lambda: any(row[0] == "squared" for row in cluster.notes()))
     os.kill(int(file(cluster, "task.pid").read_text()), signal.SIGUSR1)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_OK, output
     assert begun(cluster) == [0, 0, 1, 2, 3]
     done = [row[1] for row in cluster.notes() if row[0] == "squared"]
@@ -204,7 +197,7 @@ def test_a_task_that_is_stopped_too_often_is_given_up(cluster):
     process = cluster.start(*words(cluster, "pause=0.3"))
     wait_until(lambda: any(row[0] == "squared" for row in cluster.notes()))
     os.kill(int(file(cluster, "task.pid").read_text()), signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_STOPPED, output
     assert begun(cluster) == [0, 1, 2, 3]
     assert "stopped 1 times; given up" in logs(cluster, "make-squares.slurm/slurm-41_0.out").read_text()
