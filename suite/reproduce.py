@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from suite.errors import EXIT_BUG, EXIT_OK, EXIT_STOPPED, BadInput, Missing
+from suite.family import dying_with_us
 from suite.inspect_run import StageState, inspect
 from suite.launch.engine import compose_files, pick_accel, pick_device, pick_place
 from suite.launch.machine import num_cores
@@ -29,7 +30,7 @@ from suite.launch.pool import POLL_SECONDS, StopRequest
 from suite.launch.relay import require
 from suite.launch.slurm_settings import load_settings
 from suite.launch.state import read_state
-from suite.launch.worker import die_with_parent, say, worst
+from suite.launch.worker import say, worst
 from suite.manifest import discard
 from suite.plan import table, time_text
 from suite.provenance import ROOT
@@ -217,7 +218,7 @@ def run_snakemake(command: Sequence[str]) -> int:
         env=env,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=lambda: die_with_parent(signal.SIGKILL),
+        preexec_fn=dying_with_us(signal.SIGKILL),
     )
     sent = 0
     while process.poll() is None:

@@ -38,10 +38,11 @@ from suite.audits.distance import distance
 from suite.audits.result import Audit, Case, CaseLog, audit_folder, finish
 from suite.by_hand import Parser
 from suite.errors import EXIT_OK, EXIT_STOPPED, BadInput, Stopped
+from suite.family import dying_with_us
 from suite.inspect_run import lock_pins, normal
 from suite.launch.engine import pick_place
 from suite.launch.machine import num_cores
-from suite.launch.worker import die_with_parent, say
+from suite.launch.worker import say
 from suite.provenance import ROOT
 from suite.runs import COMPARISON, Run, choose, systems
 from suite.stage import Stage
@@ -86,7 +87,7 @@ def first_time(setup: Setup, run: Run) -> None:
     words += ["--device", "cpu", "--jobs", str(setup.jobs)]
     command = [sys.executable, "-m", "suite", *words]
     code = subprocess.run(
-        command, cwd=ROOT, env=setup.environment(), check=False, preexec_fn=die_with_parent
+        command, cwd=ROOT, env=setup.environment(), check=False, preexec_fn=dying_with_us()
     ).returncode
     if code == EXIT_STOPPED:
         raise Stopped(f"{run.name} stopped", fix="the same command goes on from here")

@@ -36,10 +36,11 @@ from suite.audits import determinism, killing
 from suite.audits.result import Audit, Case, CaseLog, audit_folder, finish
 from suite.by_hand import Parser
 from suite.errors import EXIT_OK, EXIT_STOPPED, BadInput, Stopped
+from suite.family import dying_with_us
 from suite.launch.engine import pick_place
 from suite.launch.machine import num_cores
 from suite.launch.state import exclusive
-from suite.launch.worker import die_with_parent, say
+from suite.launch.worker import say
 from suite.manifest import read_json
 from suite.progress import Progress
 from suite.provenance import ROOT
@@ -93,8 +94,10 @@ class Setup:
         runs_dir.mkdir(parents=True, exist_ok=True)
         env = determinism.Setup(folder=runs_dir, place=self.place, jobs=1).environment()
 
+        end_with_us = dying_with_us()
+
         def before() -> None:
-            die_with_parent()
+            end_with_us()
             os.sched_setaffinity(0, {core})
 
         with (runs_dir / f"{run.system}.log").open("a") as log:

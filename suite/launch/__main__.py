@@ -22,6 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from suite.errors import EXIT_OK, BadInput, Missing, SuiteError, guard
+from suite.family import die_with_parent
 from suite.launch import slurm
 from suite.launch.ask import gather, list_missing, wait
 from suite.launch.engine import pick_accel, pick_device, pick_place
@@ -32,7 +33,7 @@ from suite.launch.pool import Pool, ShardResult, StopRequest
 from suite.launch.slurm_settings import SlurmSettings, load_settings
 from suite.launch.state import LaunchState, exclusive
 from suite.launch.tell import note_shard, shown, tell_end, tell_failures
-from suite.launch.worker import Crew, die_with_parent, say
+from suite.launch.worker import Crew, say
 from suite.progress import Progress
 
 

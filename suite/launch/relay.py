@@ -35,10 +35,11 @@ from typing import Any
 
 from suite.config import load_config
 from suite.errors import EXIT_OK, BadInput, Missing, guard
+from suite.family import dying_with_us
 from suite.launch.machine import THREAD_VARIABLES
 from suite.launch.places import HERE_PYTHON, RELAY_VARIABLE, own_toolchain
 from suite.launch.pool import POLL_SECONDS, StopRequest
-from suite.launch.worker import die_with_parent, exit_code, say
+from suite.launch.worker import exit_code, say
 from suite.provenance import ROOT
 from suite.runs import stages_of, systems
 
@@ -205,7 +206,7 @@ class Server:
         try:
             link.process = subprocess.Popen(
                 [self.python, "-m", *words], env={**os.environ, **env}, cwd=ROOT, stdin=subprocess.DEVNULL,
-                stdout=out, stderr=err, start_new_session=True, preexec_fn=die_with_parent, pass_fds=locks,
+                stdout=out, stderr=err, start_new_session=True, preexec_fn=dying_with_us(), pass_fds=locks,
             )  # fmt: skip
         except OSError as error:
             raise BadInput(f"{self.python} cannot be started: {error.strerror}") from None

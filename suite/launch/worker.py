@@ -1,12 +1,11 @@
 """One started command: its log, its end, its place in the family.
 
-A worker gets SIGTERM when the launcher asks, and also when the launcher dies (PR_SET_PDEATHSIG), so that
+A worker gets SIGTERM when the launcher asks, and also when the launcher dies (suite/family.py), so that
 nothing goes on rendering unseen after a kill.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -18,22 +17,16 @@ from pathlib import Path
 from typing import IO
 
 from suite.errors import EXIT_BUG, EXIT_MISSING, EXIT_STOPPED
+from suite.family import dying_with_us
 from suite.launch.engine import image_id
 from suite.launch.gpu import Gpu, GpuLocks
 from suite.launch.machine import thread_environment
 from suite.launch.places import Place
 from suite.provenance import IMAGE_VARIABLE
 
-PR_SET_PDEATHSIG = 1
 STOP_GRACE_SECONDS = (
     600  # for `docker stop` when the client died before its container: one picture may take minutes
 )
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent(number: int = signal.SIGTERM) -> None:
-    """Ask the kernel for a signal when the parent's thread ends. To be called in the child."""
-    _LIBC.prctl(PR_SET_PDEATHSIG, number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +60,7 @@ class Crew:
                 process = subprocess.Popen(
                     command, env=self.place.environment(extra), cwd=self.place.root, stdin=subprocess.DEVNULL,
                     stdout=log if stdout is None else stdout, stderr=log, start_new_session=True,
-                    preexec_fn=die_with_parent, pass_fds=keep,
+                    preexec_fn=dying_with_us(), pass_fds=keep,
                 )  # fmt: skip
             except FileNotFoundError:
                 log.write(

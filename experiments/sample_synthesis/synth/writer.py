@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -28,6 +26,7 @@ from experiments.sample_synthesis.names import ALL, label_of
 from experiments.sample_synthesis.synth.stream import SampleStream
 from suite.datasets.coco import write_coco, write_text
 from suite.datasets.records import CocoAnnotation, CocoCategory, CocoImage, CocoSet
+from suite.family import process_pool
 from suite.tables import csv_text
 
 COLUMNS = ("image_id", "xmin", "ymin", "xmax", "ymax", "label")
@@ -199,9 +198,7 @@ def _in_processes(
     check_stop: Callable[[], None],
 ) -> Iterator[int]:
     """Numbers of items, range by range, as they are finished."""
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(make_stream,)
-    ) as pool:
+    with process_pool(workers, _begin, (make_stream,)) as pool:
         waiting = {pool.submit(_do, items, out, journal) for items, journal in tasks}
         try:
             while waiting:
@@ -217,9 +214,6 @@ _STREAMS: list[SampleStream] = []  # of a worker process: one, made by _begin
 
 
 def _begin(make_stream: StreamMaker) -> None:
-    # A signal to the whole process group is for the parent, which asks between two ranges and lets them end.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)  # the processes are the parallelism
     _STREAMS.append(make_stream())
 

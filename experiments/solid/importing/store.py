@@ -19,11 +19,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +39,7 @@ from experiments.solid.store.writer import (
 )
 from suite.by_hand import Parser, bring_up
 from suite.errors import BadInput, Missing
-from suite.launch.worker import die_with_parent
+from suite.family import process_pool
 from suite.manifest import file_digest, key_of, read_json, write_json
 from suite.paths import listing_digest
 from suite.stage import Context, Job, Stage
@@ -236,7 +234,7 @@ def convert_all(ctx: Context, tasks: list[Task]) -> Iterator[tuple[Task, str | N
             yield task, convert_shard(task, ctx.config, ctx.out, ctx.work)
         return
     left, running = iter(tasks), {}
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_leave_signals) as pool:
+    with process_pool(jobs) as pool:
 
         def feed() -> None:
             for task in left:
@@ -251,13 +249,6 @@ def convert_all(ctx: Context, tasks: list[Task]) -> Iterator[tuple[Task, str | N
                 yield running.pop(future), future.result()
             ctx.check_stop()
             feed()
-
-
-def _leave_signals() -> None:
-    """In a worker: the first process decides when to stop, and takes its workers with it when killed."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent(signal.SIGKILL)
 
 
 def convert_shard(task: Task, settings: Settings, out: Path, work: Path) -> str | None:

@@ -14,9 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ import numpy as np
 from experiments.solid.meshes.geometry import find_twins
 from experiments.solid.meshes.validate import NO_LIMITS, Limits, inspect
 from suite.errors import BadInput
+from suite.family import process_pool
 
 INDEX, REJECTED = "index.json", "rejected.json"
 FEW = 200  # below this, starting worker processes costs more than it saves
@@ -60,7 +59,7 @@ def inspect_all(paths: Sequence[Path], root: Path, limits: Limits = NO_LIMITS) -
     if len(names) < FEW:
         yield from map(worker, names)
         return
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+    with process_pool(len(os.sched_getaffinity(0))) as pool:
         try:
             yield from pool.map(worker, names, chunksize=CHUNK)
         finally:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from suite.launch.worker import die_with_parent
+from suite.family import leave_signals
 
 MODELS_PER_PROCESS = 24  # below this many the start of a further one costs more than it saves
 BYTES_PER_PROCESS = 1 << 30  # Blender and a large model
@@ -84,7 +84,9 @@ class _Worker:
     def __init__(self, work: Work) -> None:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, work), daemon=True)
+        self.process: BaseProcess = context.Process(
+            target=_serve, args=(theirs, work, os.getpid()), daemon=True
+        )
         with _path_without_blender():
             self.process.start()
         theirs.close()  # so that its death shows as the end of the pipe
@@ -131,11 +133,9 @@ def _path_without_blender() -> Iterator[None]:
         sys.path[:] = kept
 
 
-def _serve(pipe: Connection, work: Work) -> None:
+def _serve(pipe: Connection, work: Work, parent: int) -> None:
     """The process: tasks in, None or an exception out, until the pipe is closed."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first process decides when to stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent(signal.SIGKILL)
+    leave_signals(parent)
     while True:
         try:
             number, source = pipe.recv()

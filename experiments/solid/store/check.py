@@ -13,10 +13,8 @@ become checkpoints again, so that the next run of the stage renders exactly the 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,6 +33,7 @@ from experiments.solid.store.scene_audit import SceneAudit
 from experiments.solid.store.schema import GIVEN_UP, VALID, Group
 from experiments.solid.store.statistics import TargetStatistics, distribution_warnings
 from suite.errors import BadInput
+from suite.family import process_pool
 from suite.manifest import file_digest, read_manifest, write_json
 from suite.stage import Context
 
@@ -169,7 +168,7 @@ def check_store(
             on_shard(report)
             reports.append(report)
         return reports
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with process_pool(processes) as pool:
         try:
             for report in pool.map(work, tasks):
                 on_shard(report)

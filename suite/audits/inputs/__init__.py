@@ -23,9 +23,9 @@ from suite.audits.inputs import generators
 from suite.audits.inputs.cases import Part, load_part, part_names
 from suite.audits.result import Audit, Case, CaseLog, audit_folder, finish
 from suite.by_hand import Parser
+from suite.family import dying_with_us
 from suite.launch.machine import num_cores, thread_environment
 from suite.launch.places import Place
-from suite.launch.worker import die_with_parent
 from suite.manifest import file_digest, key_of
 from suite.progress import Progress
 from suite.provenance import git_state
@@ -140,7 +140,7 @@ class Worker:
         command = [python, "-m", place.package, part.name, *names]
         with self._files["out"].open("w") as out, self._files["err"].open("w") as err:
             self._process = subprocess.Popen(
-                command, stdout=out, stderr=err, env=env, cwd=place.root, preexec_fn=die_with_parent
+                command, stdout=out, stderr=err, env=env, cwd=place.root, preexec_fn=dying_with_us()
             )
         self._position = 0
         self.has_ended = False

@@ -28,7 +28,7 @@ from suite.audits.inputs.cases import InputCase, Part, filled, load_part
 from suite.audits.inputs.damage import apply
 from suite.audits.inputs.judge import judge, snapshot
 from suite.errors import EXIT_BUG, EXIT_OK, EXIT_STOPPED
-from suite.launch.worker import die_with_parent
+from suite.family import die_with_parent
 from suite.provenance import ROOT
 
 CPU_SECONDS = 120  # a command that has not refused its input by then is killed; most take less than one
@@ -88,8 +88,9 @@ def run(module: str, case: InputCase, here: Path) -> tuple[int, str, str, float]
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="syndet-audit-said-") as folder:
         files = [Path(folder) / name for name in ("out", "err")]
-        pid = os.fork()
+        us, pid = os.getpid(), os.fork()
         if pid == 0:
+            die_with_parent(signal.SIGKILL, parent=us)
             _become(module, case, here, files)
         code = _wait(pid)
         out, err = (path.read_text(encoding="utf-8", errors="replace") for path in files)
@@ -113,7 +114,6 @@ def _wait(pid: int) -> int:
 def _become(module: str, case: InputCase, here: Path, files: Sequence[Path]) -> None:
     """In the child: run the module as Python does, and end."""
     code = EXIT_BUG
-    die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         for descriptor, path in enumerate(files, start=1):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import os
 import signal
 import threading
 import warnings
@@ -19,6 +20,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from suite.errors import Missing, SuiteError
+from suite.family import die_with_parent
 
 Request, Result = TypeVar("Request"), TypeVar("Result")
 TIMEOUT = 300.0  # seconds without a batch after which the loader gives up
@@ -64,7 +66,7 @@ def in_workers(
 
     `fetch` and the requests must not depend on the process that runs them. Raises what `fetch` raises
     (SuiteErrors as they are), Missing if a worker dies or gives nothing for `timeout` seconds. Closing the
-    iterator ends the workers.
+    iterator ends the workers; they also end with the thread that took the first result.
     """
     with warnings.catch_warnings():
         # The number of workers is a setting; a small machine is slower with many, not wrong.
@@ -76,6 +78,7 @@ def in_workers(
             num_workers=workers,
             collate_fn=_as_it_is,
             timeout=timeout if workers else 0,
+            worker_init_fn=functools.partial(_begin, os.getpid()),
             # Torch draws a seed for its workers; the global generator is the caller's.
             generator=torch.Generator().manual_seed(0),
         )
@@ -99,6 +102,11 @@ def in_workers(
     finally:
         atexit.unregister(at_exit)
         _end(results)
+
+
+def _begin(trainer: int, _worker: int) -> None:
+    """Torch's worker looks whether its parent is another one than at first: none to see if it came too late."""
+    die_with_parent(signal.SIGKILL, parent=trainer)
 
 
 def _as_it_is(result: Any) -> Any:

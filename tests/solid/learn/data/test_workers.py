@@ -106,18 +106,30 @@ print(len(told), got == [n * n for n in range(60)])
     assert done.stdout.split() == ["1", "True"]
 
 
-def test_workers_end_when_the_trainer_is_killed():
-    program = """
-import os, psutil, sys
+LEFT = """
+import os, psutil, random, sys, threading, time
 from experiments.solid.learn.data.workers import in_workers
 from tests.solid.learn.data.test_workers import square
+def tell():
+    while len(psutil.Process().children()) < 2:
+        time.sleep(0.01)
+    print(*(child.pid for child in psutil.Process().children()), flush=True)
 results = in_workers(square, range(10**6), workers=2)
-next(results)
-print(*(child.pid for child in psutil.Process().children()), flush=True)
-sys.stdin.read()
 """
+RUNNING = "next(results); tell(); sys.stdin.read()"
+# Torch's worker seeds this generator before anything of ours runs, and notes its parent after that.
+STARTING = """
+seed = random.seed
+random.seed = lambda *words: (time.sleep(2), seed(*words))
+threading.Thread(target=tell).start()
+next(results)
+"""
+
+
+@pytest.mark.parametrize("moment", [RUNNING, STARTING], ids=["running", "starting"])
+def test_workers_end_when_the_trainer_is_killed(moment):
     trainer = subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", LEFT + moment],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
@@ -129,6 +141,8 @@ sys.stdin.read()
     trainer.kill()
     trainer.wait()
     _, alive = psutil.wait_procs(workers, timeout=60)
+    for worker in alive:
+        worker.kill()
     assert alive == []
 
 
