@@ -1,16 +1,17 @@
 """How `make audit-kill` kills a run, and how it sees later what the stage went on from.
 
 Three ways. "power": every process of the command at once - the suite, Snakemake, launchers, workers -, as if
-the power had failed. "stage": the process groups of the stage's own workers, as the kernel does when memory
-runs out; the command has to end by itself and say that it failed. "command": only the process that was typed
-(`workflow/run` becomes it by exec); all others have to end by themselves, told by the kernel.
+the power had failed. "stage": the stage's own process in each shard, as the kernel does when memory runs out;
+what it had started has to end by itself, and so has the command, which says that the stage failed.
+"command": only the process that was typed (`workflow/run` becomes it by exec); all others have to end by
+themselves, told by the kernel.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -85,28 +86,39 @@ def strike(process: subprocess.Popen, way: str, package: str, out: Path, at: flo
 
 
 def _end_stage(process: subprocess.Popen, hit: Hit, found: Sequence[psutil.Process], out: Path) -> Hit:
-    for worker in found:
-        try:
-            os.killpg(os.getpgid(worker.pid), signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    first, others = split_workers(found)
+    kill_all(first)
     code = process.wait()
     if code == EXIT_STOPPED:
         raise Stopped(f"{out.name} stopped", fix="the same command goes on from here")
     if code == EXIT_OK and (out / MANIFEST).exists():  # its last worker ended by itself in this moment
         return replace(hit, workers=0)
-    fault = "" if code == EXIT_BUG else f"the command ended in exit code {code} although its stage was killed"
-    return replace(hit, fault=fault)
+    if code != EXIT_BUG:
+        return replace(hit, fault=f"the command ended in exit code {code} although its stage was killed")
+    return replace(hit, fault=_left_over(others, "stage"))
+
+
+def split_workers(found: Sequence[psutil.Process]) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """The stage's own processes, and what they started: a forked one has the same command line."""
+    below: dict[int, psutil.Process] = {}
+    for worker in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below |= {child.pid: child for child in worker.children(recursive=True)}
+    return [worker for worker in found if worker.pid not in below], list(below.values())
+
+
+def _left_over(members: Sequence[psutil.Process], killed: str) -> str:
+    """What is wrong where some do not end by themselves; they are killed then."""
+    _, alive = psutil.wait_procs(members, timeout=GONE_SECONDS)
+    kill_all(alive)
+    psutil.wait_procs(alive, timeout=GONE_SECONDS)
+    return f"{len(alive)} processes ran on {GONE_SECONDS} s after their {killed} was killed" if alive else ""
 
 
 def _end_command(process: subprocess.Popen, hit: Hit, members: Sequence[psutil.Process]) -> Hit:
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(members[1:], timeout=GONE_SECONDS)
-    kill_all(alive)
-    psutil.wait_procs(alive, timeout=GONE_SECONDS)
-    fault = f"{len(alive)} processes ran on {GONE_SECONDS} s after their command was killed" if alive else ""
-    return replace(hit, fault=fault)
+    return replace(hit, fault=_left_over(members[1:], "command"))
 
 
 def kill_all(members: Sequence[psutil.Process]) -> None:

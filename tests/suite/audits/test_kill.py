@@ -106,6 +106,22 @@ def test_a_kill_of_the_stage_leaves_its_command_to_tell(start, tmp_path):
     assert (hit.workers, hit.fault, process.returncode) == (1, "", 1)
 
 
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_what_a_killed_stage_started_has_to_end_by_itself(start, tmp_path, monkeypatch, how):
+    monkeypatch.setattr("suite.audits.killing.GONE_SECONDS", 0.5)
+    child = {"fork": "os.fork()", "spawn": "subprocess.Popen(['sleep', '600'])"}[how]
+    program = f"import os, subprocess, time; {child}; time.sleep(600)"
+    (tmp_path / "experiments/pretended.py").write_text(program)
+    process = start()
+    while len(family(process)) < 3:
+        time.sleep(0.02)
+    last = family(process)[-1]
+    hit = strike(process, "stage", "pretended", tmp_path / "stage", 0)
+    assert hit.fault == "1 processes ran on 0.5 s after their stage was killed"
+    assert process.returncode == 1
+    assert is_gone(last)
+
+
 def test_a_kill_of_the_command_waits_until_the_others_have_ended(start, tmp_path):
     process = start(WITH_PARENT)
     worker = family(process)[1]
