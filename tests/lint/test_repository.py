@@ -242,6 +242,17 @@ def test_there_are_no_global_generators():
     assert found == []
 
 
+def test_pools_of_processes_are_those_that_end_with_a_killed_stage():
+    made = re.compile(r"\b(?:ProcessPoolExecutor|Pool)\(")
+    found = [
+        name
+        for name in PROGRAM
+        if {"concurrent", "multiprocessing"} & packages(imports(name))
+        and any(made.search(line) for line in text(name).splitlines())
+    ]
+    assert found == ["suite/family.py"], "use suite.family.process_pool"
+
+
 @pytest.mark.parametrize("module", LIGHT_MODULES)
 def test_what_plans_and_starts_stages_needs_no_numpy(module):
     code = f"import sys; sys.modules['numpy'] = None; import {module}"
