@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import multiprocessing
 import os
 import signal
 import threading
@@ -78,7 +79,7 @@ def in_workers(
             num_workers=workers,
             collate_fn=_as_it_is,
             timeout=timeout if workers else 0,
-            worker_init_fn=functools.partial(_begin, os.getpid()),
+            worker_init_fn=functools.partial(_begin, os.getpid(), multiprocessing.get_start_method()),
             # Torch draws a seed for its workers; the global generator is the caller's.
             generator=torch.Generator().manual_seed(0),
         )
@@ -104,9 +105,10 @@ def in_workers(
         _end(results)
 
 
-def _begin(trainer: int, _worker: int) -> None:
-    """Torch's worker looks whether its parent is another one than at first: none to see if it came too late."""
-    die_with_parent(signal.SIGKILL, parent=trainer)
+def _begin(trainer: int, method: str, _worker: int) -> None:
+    """Torch's worker notes its parent later than this: of a trainer killed before that it learns nothing."""
+    if method != "forkserver":  # whose processes have another parent than the one that asked for them
+        die_with_parent(signal.SIGKILL, parent=trainer)
 
 
 def _as_it_is(result: Any) -> Any:

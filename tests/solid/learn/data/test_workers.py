@@ -107,13 +107,13 @@ print(len(told), got == [n * n for n in range(60)])
 
 
 LEFT = """
-import os, psutil, random, sys, threading, time
+import multiprocessing, random, sys, threading, time
 from experiments.solid.learn.data.workers import in_workers
 from tests.solid.learn.data.test_workers import square
 def tell():
-    while len(psutil.Process().children()) < 2:
+    while len(multiprocessing.active_children()) < 2:
         time.sleep(0.01)
-    print(*(child.pid for child in psutil.Process().children()), flush=True)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
 results = in_workers(square, range(10**6), workers=2)
 """
 RUNNING = "next(results); tell(); sys.stdin.read()"
