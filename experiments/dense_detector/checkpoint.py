@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,23 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write to a temporary name, flush to the disk, rename: a kill leaves the old file or the new one."""
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as stream:
-        torch.save({"format": FORMAT, **state}, stream)
+        torch.save(with_shared_strings({"format": FORMAT, **state}), stream)
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
+
+
+def with_shared_strings(tree: Any) -> Any:
+    """The same tree with one object for all equal strings: pickle writes an object once, so that a run that
+    went on from a loaded checkpoint would otherwise leave other bytes than an undisturbed one.
+    """
+    if isinstance(tree, str):
+        return sys.intern(tree)
+    if type(tree) is dict:
+        return {with_shared_strings(key): with_shared_strings(value) for key, value in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)(map(with_shared_strings, tree))
+    return tree
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

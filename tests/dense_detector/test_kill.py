@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from experiments.dense_detector.checkpoint import LAST, load_checkpoint
+from experiments.dense_detector.checkpoint import BEST, LAST, load_checkpoint
 from experiments.dense_detector.journal import EVENTS, METRICS
 from tests.dense_detector.chain import ROOT, Chain, make_sets
 
@@ -58,6 +58,8 @@ def assert_same_end(chain, other):
     one, two = (folder / "train" / "00000" for folder in (chain.folder, other.folder))
     assert (one / METRICS).read_text() == (two / METRICS).read_text()
     assert (one / EVENTS).read_bytes() == (two / EVENTS).read_bytes()
+    for name in (LAST, BEST):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
     first, second = (load_checkpoint(folder / LAST)["model"] for folder in (one, two))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
